@@ -1,0 +1,1 @@
+"""Compile quantized, pruned ONNX models with Apache TVM."""

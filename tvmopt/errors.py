@@ -1,0 +1,64 @@
+"""Every error a user can meet.
+
+A message names the file, the node and the reason, in that order, and, where there is one, the way out.
+The command line prints it and exits with code 2; nothing else is printed.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+
+class TvmoptError(Exception):
+    """Base of all errors that are the user's to act on.
+
+    Parameters
+    ----------
+    reason : what is wrong, one sentence without a full stop.
+    file   : the file it is in.
+    node   : the graph node (or tensor, or key) it is about.
+    hint   : what would make it work.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        file: str | PathLike[str] | None = None,
+        node: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.reason = reason
+        self.file = None if file is None else str(file)
+        self.node = node
+        self.hint = hint
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        where = [part for part in (self.file, self.node and f"node '{self.node}'") if part]
+        text = ": ".join([*where, self.reason])
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class ModelError(TvmoptError):
+    """The model file, or something in it, is invalid."""
+
+
+class UnsupportedError(TvmoptError):
+    """The model is valid, but asks for something that is not supported."""
+
+
+class InputError(TvmoptError):
+    """An array given to a model does not fit: name, shape, dtype or values."""
+
+
+class TargetError(TvmoptError):
+    """A target is unknown, or its file is wrong."""
+
+
+class ArtifactError(TvmoptError):
+    """A compiled artifact is damaged, of another version, or not for this machine."""
+
+
+class DependencyError(TvmoptError):
+    """A package or program that this command needs is not installed; the hint says which extra has it."""

@@ -1,0 +1,55 @@
+"""What lowering one region gives: a TIR function, its packed constants, and how its output is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tvm
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a tensor lies in memory.
+
+    Attributes
+    ----------
+    shape         : the ONNX (channels-first) shape.
+    dtype         : numpy name of the stored elements; an int8 tensor may be stored as uint8 (every value
+                    + 128) or the other way round, where the target's kernels want it so.
+    channels_last : whether axis 1 is stored last. Only tensors of rank >= 3 are.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    channels_last: bool = False
+
+    @property
+    def physical(self) -> tuple[int, ...]:
+        """The shape in memory."""
+        return (self.shape[0], *self.shape[2:], self.shape[1]) if self.channels_last else self.shape
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The permutation from the ONNX shape to the physical one."""
+        rank = len(self.shape)
+        return (0, *range(2, rank), 1) if self.channels_last else tuple(range(rank))
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A lowered region, called as ``call_tir(func, [*activations, *constants])``.
+
+    Attributes
+    ----------
+    func      : unscheduled PrimFunc; attributes starting with ``tvmopt.`` tell schedule rules what it is.
+    constants : weights packed for the target, bias, multipliers, tables.
+    out       : how it stores its output.
+    """
+
+    func: tvm.tirx.PrimFunc
+    constants: tuple[np.ndarray, ...]
+    out: Stored

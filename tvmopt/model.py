@@ -1,0 +1,67 @@
+"""The one value that travels through the compiler: a graph, what goes in and out of it, and its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tvm
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a model.
+
+    Attributes
+    ----------
+    name       : the ONNX name.
+    shape      : dimensions; a string is a symbolic dimension that is not bound yet.
+    dtype      : numpy name ("float32", "int8", ...).
+    scale      : quantization scale, when the tensor itself is quantized per tensor.
+    zero_point : quantization zero point, likewise.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class PassRecord:
+    """What one pass changed: its name, and counts by what was counted (regions, macs, weight_bytes, ...)."""
+
+    name: str
+    before: dict[str, int]
+    after: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A Relax module with its named inputs and outputs.
+
+    Attributes
+    ----------
+    mod     : IRModule whose function ``main`` takes the inputs in order and returns the outputs
+              (one tensor, or a tuple of them).
+    inputs  : specs, in the order of ``main``'s parameters.
+    outputs : specs, in the order ``main`` returns them.
+    source  : path of the ONNX file, or "<memory>".
+    sha256  : digest of the ONNX file's bytes, external data included.
+    history : what each pass changed, oldest first.
+    float_reasons : ONNX value name -> why the op that computes it runs in float (filled by the passes).
+    """
+
+    mod: tvm.ir.IRModule
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    source: str = "<memory>"
+    sha256: str = ""
+    history: tuple[PassRecord, ...] = ()
+    float_reasons: dict[str, str] = field(default_factory=dict)
+
+    def replace(self, **changes: Any) -> Model:
+        """Return a copy with some attributes changed."""
+        return replace(self, **changes)

@@ -1,0 +1,234 @@
+"""The integer reference: what every region computes, in numpy, for tests and ``verify``.
+
+Slow and plain on purpose. Each function takes a region and its inputs (quantized arrays in ONNX shapes)
+and returns the output every back end has to give, bit for bit, in ``requantize = "float"`` mode.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from itertools import product
+
+import numpy as np
+
+from .params import QParams
+from .regions import Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
+
+
+def requantize(acc: np.ndarray, multiplier: np.ndarray, y: QParams, clamp: Clamp) -> np.ndarray:
+    """``saturate(round_half_even(float32(acc) * multiplier) + y_zp)``, all in float32.
+
+    acc int32, multiplier float32 broadcastable to acc -> y's dtype. This is ONNX Runtime's (MLAS)
+    requantization, with its order of operations.
+    """
+    zero_point = int(y.zero_point)
+    value = acc.astype(np.float32) * np.asarray(multiplier, np.float32)
+    value = np.clip(value, np.float32(clamp[0] - zero_point), np.float32(clamp[1] - zero_point))
+    return (np.rint(value).astype(np.int32) + zero_point).astype(y.dtype)
+
+
+def multiplier(x: QParams, w: QParams, y: QParams | None) -> np.ndarray:
+    """``(x_scale * w_scale) / y_scale`` in float32 (without y: ``x_scale * w_scale``); shape of w's scale."""
+    m = (x.scale * w.scale).astype(np.float32)
+    return m if y is None else (m / y.scale).astype(np.float32)
+
+
+def quantize(x: np.ndarray, y: QParams) -> np.ndarray:
+    """ONNX QuantizeLinear: ``saturate(round_half_even(x / scale) + zero_point)`` in float32."""
+    scale, zero_point = y.along(x.ndim)
+    lo, hi = y.range
+    value = np.rint(x.astype(np.float32) / scale) + zero_point.astype(np.float32)
+    return np.clip(value, lo, hi).astype(y.dtype)
+
+
+def dequantize(x: np.ndarray, p: QParams) -> np.ndarray:
+    """ONNX DequantizeLinear: ``(x - zero_point) * scale`` in float32."""
+    scale, zero_point = p.along(x.ndim)
+    return (x.astype(np.int32) - zero_point.astype(np.int32)).astype(np.float32) * scale
+
+
+@singledispatch
+def run(region: Region, *inputs: np.ndarray) -> np.ndarray:
+    """Compute ``region`` on quantized ``inputs``."""
+    raise TypeError(f"no reference for {type(region).__name__}")
+
+
+@run.register
+def _(region: Quantize, x: np.ndarray) -> np.ndarray:
+    return quantize(x, region.y)
+
+
+@run.register
+def _(region: Dequantize, x: np.ndarray) -> np.ndarray:
+    return dequantize(x, region.x)
+
+
+@run.register
+def _(region: Table, x: np.ndarray) -> np.ndarray:
+    return region.table[x.astype(np.int32) - region.x.range[0]]
+
+
+@run.register
+def _(region: Concat, *xs: np.ndarray) -> np.ndarray:
+    parts = [x if p.same(region.y) else quantize(dequantize(x, p), region.y) for x, p in zip(xs, region.xs, strict=True)]
+    return np.concatenate(parts, axis=region.axis)
+
+
+@run.register
+def _(region: Binary, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
+    """MLAS order: add, sub: ``a * ra + (b * rb + fixed)``; mul: ``((a - a_zp) * (b - b_zp)) * (sa * sb / sy)``."""
+    b = region.constant if region.constant is not None else rest[0]
+    f32 = np.float32
+    a_zp, b_zp, y_zp = (f32(int(p.zero_point)) for p in (region.a, region.b, region.y))
+    av, bv = a.astype(f32), b.astype(f32)
+    if region.op == "mul":
+        ratio = f32(f32(region.a.scale * region.b.scale) / region.y.scale)
+        value = ((av - a_zp) * (bv - b_zp)) * ratio
+    else:
+        ra, rb = f32(region.a.scale / region.y.scale), f32(region.b.scale / region.y.scale)
+        value = (av - a_zp) * ra
+        other = (bv - b_zp) * rb
+        value = value + other if region.op == "add" else value - other
+    lo, hi = region.clamp
+    value = np.clip(value, f32(lo) - y_zp, f32(hi) - y_zp)
+    return (np.rint(value).astype(np.int32) + int(region.y.zero_point)).astype(region.y.dtype)
+
+
+@run.register
+def _(region: MatMul, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
+    if region.a is None:
+        a_scale, a_zero_point, *rest = rest
+        a_params = QParams(np.asarray(a_scale, np.float32), np.asarray(a_zero_point))
+    else:
+        a_params = region.a
+    b = region.weight if region.weight is not None else rest[0]
+    b_zp = region.b.zero_point.astype(np.int32)
+    acc = np.matmul(a.astype(np.int32) - int(a_params.zero_point), b.astype(np.int32) - b_zp)
+    integer_bias = region.bias is not None and region.bias.dtype == np.int32
+    if integer_bias:
+        acc = acc + region.bias
+    m = multiplier(a_params, region.b, region.y)
+    if region.y is not None:
+        return requantize(acc, m, region.y, region.clamp)
+    value = acc.astype(np.float32) * m
+    return value if region.bias is None or integer_bias else value + region.bias
+
+
+def windows(size: int, kernel: int, stride: int, dilation: int, begin: int, end: int, ceil: bool = False) -> int:
+    """Number of window positions along one axis (ONNX Conv / pooling output shape)."""
+    span = size + begin + end - (dilation * (kernel - 1) + 1)
+    count = (-(-span // stride) if ceil else span // stride) + 1
+    if ceil and (count - 1) * stride >= size + begin:  # the last window may not start in the end padding
+        count -= 1
+    return count
+
+
+@run.register
+def _(region: Conv, x: np.ndarray) -> np.ndarray:
+    acc = _transposed_conv(region, x) if region.transposed else _conv(region, x)
+    column = (-1,) + (1,) * (x.ndim - 2)
+    acc = acc + region.bias.reshape(column)
+    m = multiplier(region.x, region.w, region.y)
+    m = m.reshape(column) if m.ndim else m
+    if region.y is None:
+        return acc.astype(np.float32) * m
+    return requantize(acc, m, region.y, region.clamp)
+
+
+def _centered(region: Conv, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Input and weight minus their zero points, int32."""
+    rank = region.weight.ndim
+    return x.astype(np.int32) - int(region.x.zero_point), (
+        region.weight.astype(np.int32) - region.w.along(rank)[1].astype(np.int32)
+    )
+
+
+def _conv(region: Conv, x: np.ndarray) -> np.ndarray:
+    """Accumulators int32 [N, O, *T], without bias."""
+    centered, weight = _centered(region, x)
+    rank = x.ndim - 2
+    padded = np.pad(centered, [(0, 0), (0, 0), *zip(region.padding[:rank], region.padding[rank:], strict=True)])
+    outputs, per_group, *kernel = weight.shape
+    size = [
+        windows(s, k, st, d, 0, 0)
+        for s, k, st, d in zip(padded.shape[2:], kernel, region.strides, region.dilations, strict=True)
+    ]
+    acc = np.zeros((x.shape[0], outputs, *size), np.int32)
+    block = outputs // region.groups
+    for group in range(region.groups):
+        inputs = padded[:, group * per_group : (group + 1) * per_group]
+        rows = slice(group * block, (group + 1) * block)
+        for tap in product(*map(range, kernel)):
+            window = inputs[
+                (slice(None), slice(None))
+                + tuple(
+                    slice(t * d, t * d + (n - 1) * st + 1, st)
+                    for t, d, n, st in zip(tap, region.dilations, size, region.strides, strict=True)
+                )
+            ]
+            acc[:, rows] += np.einsum("nc...,oc->no...", window, weight[(rows, slice(None), *tap)])
+    return acc
+
+
+def _transposed_conv(region: Conv, x: np.ndarray) -> np.ndarray:
+    """Accumulators int32 [N, O, *T] of ONNX ConvTranspose, without bias."""
+    centered, weight = _centered(region, x)
+    rank = x.ndim - 2
+    inputs, per_group, *kernel = weight.shape
+    extra = region.output_padding or (0,) * rank
+    full = [
+        (s - 1) * st + d * (k - 1) + 1 + e
+        for s, st, d, k, e in zip(x.shape[2:], region.strides, region.dilations, kernel, extra, strict=True)
+    ]
+    acc = np.zeros((x.shape[0], per_group * region.groups, *full), np.int32)
+    block = inputs // region.groups
+    for group in range(region.groups):
+        rows = slice(group * block, (group + 1) * block)
+        outs = slice(group * per_group, (group + 1) * per_group)
+        for tap in product(*map(range, kernel)):
+            place = tuple(
+                slice(t * d, t * d + (s - 1) * st + 1, st)
+                for t, d, s, st in zip(tap, region.dilations, x.shape[2:], region.strides, strict=True)
+            )
+            acc[(slice(None), outs, *place)] += np.einsum(
+                "nc...,co->no...", centered[:, rows], weight[(rows, slice(None), *tap)]
+            )
+    begins, ends = region.padding[:rank], region.padding[rank:]
+    return acc[(slice(None), slice(None), *(slice(b, f - e) for b, e, f in zip(begins, ends, full, strict=True)))]
+
+
+@run.register
+def _(region: Pool, x: np.ndarray) -> np.ndarray:
+    """Average: int32 sum of (x - x_zp), times ``x_scale / (y_scale * count)`` in float32, rounded half to even."""
+    rank = x.ndim - 2
+    begins, ends = region.padding[:rank], region.padding[rank:]
+    size = [
+        windows(s, k, st, d, b, e, region.ceil_mode)
+        for s, k, st, d, b, e in zip(
+            x.shape[2:], region.kernel, region.strides, region.dilations, begins, ends, strict=True
+        )
+    ]
+    maximum = region.op == "max"
+    out = np.empty((*x.shape[:2], *size), np.int32)
+    centered = x.astype(np.int32) - (0 if maximum else int(region.x.zero_point))
+    for place in product(*map(range, size)):
+        axes = [
+            [p * st - b + t * d for t in range(k)]
+            for p, st, b, d, k in zip(place, region.strides, begins, region.dilations, region.kernel, strict=True)
+        ]
+        inside = [[i for i in axis if 0 <= i < s] for axis, s in zip(axes, x.shape[2:], strict=True)]
+        window = centered[np.ix_(range(x.shape[0]), range(x.shape[1]), *inside)]
+        reduced = tuple(range(2, x.ndim))
+        if maximum:
+            out[(..., *place)] = window.max(axis=reduced)
+            continue
+        if region.count_include_pad:  # padding counts, what ceil_mode adds beyond it does not
+            counted = [
+                [i for i in axis if i < s + e] for axis, s, e in zip(axes, x.shape[2:], ends, strict=True)
+            ]
+        else:
+            counted = inside
+        count = np.prod([len(axis) for axis in counted])
+        m = np.float32(region.x.scale / (region.y.scale * np.float32(count)))
+        out[(..., *place)] = requantize(window.sum(axis=reduced, dtype=np.int32), m, region.y, region.y.range)
+    return out.astype(region.y.dtype)
