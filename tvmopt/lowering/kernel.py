@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +38,14 @@ class Stored:
         """The permutation from the ONNX shape to the physical one."""
         rank = len(self.shape)
         return (0, *range(2, rank), 1) if self.channels_last else tuple(range(rank))
+
+    def place(self, index: Sequence[Any]) -> tuple[Any, ...]:
+        """Where the element at an ONNX ``index`` lies: its physical index."""
+        return tuple(index[axis] for axis in self.order)
+
+    def logical(self, place: Sequence[Any]) -> tuple[Any, ...]:
+        """The ONNX index of the element at a physical index."""
+        return tuple(place[self.order.index(axis)] for axis in range(len(self.shape)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,51 @@
+"""Quantized arithmetic as TIR expressions, with the order of operations of ``quant/reference.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+
+from ..quant.regions import Clamp
+
+Expr = Any
+"""A TIR expression of one element."""
+
+
+def f32(value: float | np.floating) -> Expr:
+    """A float32 literal, equal to ``value``'s float32 to the last bit."""
+    return tirx.const(float(np.float32(value)), "float32")
+
+
+def centered(x: Expr, zero_point: Expr | int) -> Expr:
+    """``float32(int32(x) - zero_point)``."""
+    return (x.astype("int32") - zero_point).astype("float32")
+
+
+def saturate(value: Expr, zero_point: Expr | int, lo: Expr | int, hi: Expr | int, dtype: str) -> Expr:
+    """``clip(round_half_even(value) + zero_point, lo, hi)`` of a float32 ``value``, as ``dtype``.
+
+    The clip comes first and in float32, so that the conversion to an integer is always defined; NaN gives lo.
+    """
+    value = tirx.Max(value, _f32(lo - zero_point))
+    value = tirx.Min(value, _f32(hi - zero_point))
+    return (tirx.nearbyint(value).astype("int32") + zero_point).astype(dtype)
+
+
+def _f32(value: Expr | int) -> Expr:
+    return f32(value) if isinstance(value, int) else value.astype("float32")
+
+
+def rounded(product: Expr) -> Expr:
+    """A float32 product that LLVM may not contract with an addition that follows into one fused operation.
+
+    TVM lets LLVM's code generator form fused multiply-adds (``FPOpFusion::Fast``); a maximum with the lowest
+    float32 changes no value, costs one instruction, and is not looked through.
+    """
+    return tirx.Max(product, f32(np.finfo(np.float32).min))
+
+
+def shift(clamp: Clamp, by: int) -> Clamp:
+    """A clamp of quantized values that are stored ``by`` higher."""
+    return clamp[0] + by, clamp[1] + by
