@@ -7,7 +7,7 @@ import functools
 import platform
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -15,6 +15,31 @@ from .errors import TargetError
 
 if TYPE_CHECKING:
     import tvm
+
+
+class Llvm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", omit_defaults=True):
+    """What LLVM generates code for: attributes of a TVM target of kind "llvm".
+
+    Attributes
+    ----------
+    mtriple    : target triple; its first part is one of the architectures that tvmopt knows.
+    mcpu       : CPU name as ``llc -mcpu=help`` lists it.
+    mattr      : features on top of those of ``mcpu``, each with its sign: "+avx512vnni".
+    mfloat_abi : "hard" or "soft", Arm only.
+    """
+
+    kind: Literal["llvm"]
+    mtriple: Annotated[str, msgspec.Meta(pattern=r"^(x86_64|aarch64|armv\d|thumbv\d|riscv32|riscv64)[^-]*-")]
+    mcpu: str
+    mattr: list[Annotated[str, msgspec.Meta(pattern=r"^[+-][a-z0-9._-]+$")]] = []
+    mfloat_abi: Literal["hard", "soft"] | None = None
+
+
+class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a machine must report to be compiled for as this target: ``platform.machine()`` and CPU flags."""
+
+    machine: str
+    flags: frozenset[str]
 
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,35 +73,39 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name       : "family/device", as on the command line.
     summary    : one line for people.
     backend    : which back end writes its artifact.
+    tested     : how the results of its code are checked, one line for people.
     requantize : "float" (ONNX Runtime's result) or "fixed" (TOSA RESCALE).
     activation : signedness its kernels want for activations; None keeps the model's.
     schedules  : schedule rules, first match wins (modules of ``tvmopt.schedules``).
-    llvm       : TVM target attributes of kind "llvm" (mtriple, mcpu, mattr, ...).
+    llvm       : what LLVM generates code for.
+    host       : which machines "host" stands for this target on; None for devices that do not run tvmopt.
     """
 
     name: str
     summary: str
     backend: Literal["vm"]
+    tested: str
     schedules: list[str]
+    llvm: Llvm
     requantize: Literal["float", "fixed"] = "float"
     activation: Literal["uint8", "int8"] | None = None
-    llvm: dict[str, str | int | list[str]] = {}
+    host: Host | None = None
     memory: Memory = Memory()
     energy: Energy | None = None
     emulator: Emulator | None = None
 
     def tvm(self) -> tvm.target.Target:
-        """The TVM target that code is generated for."""
-        import tvm
+        """The TVM target that code is generated for.
 
-        return tvm.target.Target(dict(self.llvm))
+        Raises TargetError for a CPU or a feature that LLVM does not know (LLVM itself would print a warning
+        and generate code for another CPU).
+        """
+        return _tvm_target(self.name, msgspec.json.encode(self.llvm))
 
     @property
     def features(self) -> frozenset[str]:
         """CPU features that generated code may use ("avx512vnni", "dotprod", ...)."""
-        mattr = self.llvm.get("mattr", [])
-        assert isinstance(mattr, list)
-        return frozenset(name[1:] for name in mattr if name.startswith("+"))
+        return frozenset(name[1:] for name in self.llvm.mattr if name.startswith("+"))
 
     @property
     def vector_bytes(self) -> int:
@@ -105,10 +134,8 @@ def get(target: str | Path | Target) -> Target:
         return read(Path(target))
     files = _files()
     if str(target) not in files:
-        near = difflib.get_close_matches(str(target), names(), n=3, cutoff=0.4)
-        raise TargetError(
-            f"unknown target '{target}'", hint=f"near: {', '.join(near or names())}; or give the path of a .toml file"
-        )
+        hint = f"{_near(str(target), names())}; or give the path of a .toml file"
+        raise TargetError(f"unknown target '{target}'", hint=hint)
     return read(files[str(target)])
 
 
@@ -120,8 +147,38 @@ def read(path: Path) -> Target:
         raise TargetError(f"cannot be read: {error.strerror}", file=path) from None
     try:
         return msgspec.toml.decode(data, type=Target)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TargetError(str(error), file=path) from None
+
+
+def host() -> Target:
+    """The target that this machine is."""
+    return detect(platform.machine(), cpu_flags())
+
+
+@functools.cache
+def detect(machine: str, flags: frozenset[str]) -> Target:
+    """The most demanding target whose ``[host]`` a machine meets.
+
+    Raises TargetError where there is none.
+    """
+    fits: list[tuple[int, Target]] = []
+    for target in map(read, _files().values()):
+        if target.host and target.host.machine == machine and target.host.flags <= flags:
+            fits.append((len(target.host.flags), target))
+    if not fits:
+        raise TargetError(f"this machine ({machine}) has no target of its own", hint="name one with -t")
+    return max(fits, key=lambda fit: fit[0])[1]
+
+
+def cpu_flags() -> frozenset[str]:
+    """Feature flags of this machine's CPU as Linux names them; empty where /proc/cpuinfo is not there."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    found = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return frozenset(found.partition(":")[2].split())
 
 
 @functools.cache
@@ -130,33 +187,23 @@ def _files() -> dict[str, Path]:
     return {path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob("*.toml")}
 
 
-# What a host must have, best first, for the target file that describes it.
-_HOSTS = {
-    "x86_64": [
-        ("x86/cascadelake", {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"}),
-        ("x86/skylake-avx512", {"avx512f", "avx512bw", "avx512vl", "avx512dq"}),
-        ("x86/avx2", {"avx2", "fma"}),
-        ("x86/generic", set()),
-    ],
-}
+def _near(name: str, known: list[str]) -> str:
+    return "near: " + ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known)
 
 
 @functools.cache
-def host() -> Target:
-    """The target file that fits this machine's CPU, by the features that it and the kernel report."""
-    machine = platform.machine()
-    have = cpu_flags()
-    for name, needs in _HOSTS.get(machine, []):
-        if needs <= have:
-            return msgspec.structs.replace(get(name), name="host", summary=f"this machine, as {name}")
-    raise TargetError(f"this machine ({machine}) has no target of its own", hint="name one with -t")
+def _tvm_target(name: str, llvm: bytes) -> tvm.target.Target:
+    import tvm
+    from tvm.target import codegen
 
-
-def cpu_flags() -> frozenset[str]:
-    """Feature flags of this machine's CPU as Linux names them; empty where /proc/cpuinfo is not there."""
-    try:
-        lines: list[str] = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    found: Any = next((line for line in lines if line.startswith(("flags", "Features"))), ":")
-    return frozenset(found.partition(":")[2].split())
+    attrs = msgspec.json.decode(llvm)
+    cpu, triple = attrs["mcpu"], attrs["mtriple"]
+    if not codegen.llvm_is_valid_cpu(cpu, triple):
+        cpus = codegen.llvm_get_cpu_archlist(tvm.target.Target({"kind": "llvm", "mtriple": triple}))
+        raise TargetError(f"target {name}: LLVM has no CPU '{cpu}' for {triple}", hint=_near(cpu, sorted(cpus)))
+    target = tvm.target.Target(attrs)
+    enabled = set(codegen.llvm_get_cpu_features(target))
+    for feature in attrs.get("mattr", []):
+        if (feature[1:] in enabled) != (feature[0] == "+"):
+            raise TargetError(f"target {name}: LLVM does not know feature '{feature}' for {triple}")
+    return target

@@ -1,0 +1,32 @@
+"""Every target file that is shipped is complete, and LLVM can generate code for it."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from tvmopt import target
+
+NAMES = [name for name in target.names() if name != "host"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_file_says_what_it_is(name: str) -> None:
+    found = target.get(name)
+    assert found.name == name
+    assert found.summary
+    assert found.tested
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_llvm_knows_cpu_and_features(name: str) -> None:
+    assert target.get(name).tvm().kind.name == "llvm"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_schedules_exist_and_end_with_one_that_takes_anything(name: str) -> None:
+    schedules = target.get(name).schedules
+    missing = [rule for rule in schedules if importlib.util.find_spec(f"tvmopt.schedules.{rule}") is None]
+    assert not missing
+    assert schedules[-1] == "generic"

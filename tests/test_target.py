@@ -1,0 +1,127 @@
+"""Target files: what is read, what is refused, and which one this machine is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tvmopt import target
+from tvmopt.errors import TargetError
+
+GOOD = """
+name = "my/board"
+summary = "a board"
+backend = "vm"
+tested = "not at all"
+schedules = ["generic"]
+
+[llvm]
+kind = "llvm"
+mtriple = "aarch64-linux-gnu"
+mcpu = "cortex-a76"
+mattr = ["+dotprod"]
+"""
+
+AVX2 = {"fma", "avx2"}
+AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "board.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_users_file_is_a_target(tmp_path: Path) -> None:
+    found = target.get(write(tmp_path, GOOD))
+    assert (found.name, found.requantize, found.features) == ("my/board", "float", {"dotprod"})
+    assert target.get(found) is found
+    assert found.tvm().attrs["mcpu"] == "cortex-a76"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("summary =", "sumary =", "unknown field `sumary`"),
+        ('mcpu = "cortex-a76"', 'mcpus = "cortex-a76"', "unknown field `mcpus` - at `$.llvm`"),
+        ('summary = "a board"', "summary = 3", "Expected `str`, got `int` - at `$.summary`"),
+        ('schedules = ["generic"]', 'schedules = "generic"', "Expected `array`, got `str` - at `$.schedules`"),
+        ('backend = "vm"', 'backend = "vmm"', "Invalid enum value 'vmm' - at `$.backend`"),
+        ('kind = "llvm"', 'kind = "cuda"', "Invalid enum value 'cuda' - at `$.llvm.kind`"),
+        ("aarch64-linux-gnu", "sparc-linux-gnu", "at `$.llvm.mtriple`"),
+        ('"+dotprod"', '"dotprod"', "at `$.llvm.mattr[0]`"),
+        ('name = "my/board"', "", "missing required field `name`"),
+        ("[llvm]", "[llvm", "line 8"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name_and_key(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(TargetError) as caught:
+        target.get(path)
+    assert str(caught.value).startswith(str(path))
+    assert says in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(TargetError, match="decode"):
+        target.get(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match=r"nowhere\.toml: cannot be read: No such file"):
+        target.get(tmp_path / "nowhere.toml")
+
+
+def test_an_unknown_name_lists_near_ones() -> None:
+    with pytest.raises(TargetError, match=r"unknown target 'x86/cascadlake' \(near: x86/cascadelake"):
+        target.get("x86/cascadlake")
+    with pytest.raises(TargetError, match="near: host"):
+        target.get("zzzzzzzz")
+
+
+def test_a_cpu_that_llvm_does_not_know_is_refused(tmp_path: Path) -> None:
+    board = target.get(write(tmp_path, GOOD.replace("cortex-a76", "cortex-a766")))
+    with pytest.raises(TargetError, match=r"no CPU 'cortex-a766' for aarch64-linux-gnu \(near: cortex-a76"):
+        board.tvm()
+
+
+@pytest.mark.parametrize("feature", ["+dotproduct", "+avx2"])
+def test_a_feature_that_llvm_does_not_know_is_refused(tmp_path: Path, feature: str) -> None:
+    board = target.get(write(tmp_path, GOOD.replace("+dotprod", feature)))
+    with pytest.raises(TargetError, match="does not know feature"):
+        board.tvm()
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (set(), "x86/generic"),
+        ({"avx2"}, "x86/generic"),
+        (AVX2, "x86/avx2"),
+        (AVX512 - {"avx512dq"}, "x86/avx2"),
+        (AVX512, "x86/skylake-avx512"),
+        (AVX512 | {"avx512_vnni"}, "x86/cascadelake"),
+        ({"avx512_vnni"}, "x86/generic"),
+    ],
+)
+def test_host_is_the_most_demanding_target_that_the_cpu_meets(flags: set[str], name: str) -> None:
+    assert target.detect("x86_64", frozenset(flags | {"sse2", "an_unknown_flag"})).name == name
+
+
+def test_host_never_uses_a_feature_that_the_cpu_lacks() -> None:
+    known = target.cpu_flags()
+    assert {name.replace("avx512vnni", "avx512_vnni") for name in target.get("host").features} <= known
+
+
+def test_an_unknown_machine_is_refused() -> None:
+    with pytest.raises(TargetError, match=r"this machine \(vax\) has no target of its own"):
+        target.detect("vax", frozenset())
+
+
+def test_vector_bytes_follow_the_features() -> None:
+    widths = {name: target.get(name).vector_bytes for name in ("x86/generic", "x86/avx2", "x86/cascadelake")}
+    assert widths == {"x86/generic": 16, "x86/avx2": 32, "x86/cascadelake": 64}
