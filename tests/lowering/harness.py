@@ -1,0 +1,58 @@
+"""Runs one lowered region and compares it with the integer reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import tvm
+
+from tvmopt import lowering  # noqa: F401  (registers every kernel)
+from tvmopt import target as targets
+from tvmopt.lowering.dispatch import lower, wants
+from tvmopt.lowering.kernel import Stored
+from tvmopt.quant import reference
+from tvmopt.quant.regions import Region
+from tvmopt.target import Target
+
+HOST = targets.get("host")
+
+
+def store(array: np.ndarray, held: Stored) -> np.ndarray:
+    """An ONNX array as a kernel wants it in memory."""
+    if array.dtype != held.dtype:
+        array = (array.view(np.uint8) ^ np.uint8(128)).view(held.dtype)
+    return array.transpose(held.order).copy(order="C")
+
+
+def restore(memory: np.ndarray, held: Stored, dtype: np.dtype) -> np.ndarray:
+    """The ONNX array that a kernel's output in memory stands for."""
+    array = memory.transpose(np.argsort(held.order))
+    return array if array.dtype == dtype else (array.copy().view(np.uint8) ^ np.uint8(128)).view(dtype)
+
+
+def execute(
+    region: Region, held: tuple[Stored, ...], inputs: tuple[np.ndarray, ...], expected: np.ndarray, target: Target
+) -> np.ndarray:
+    """Lower ``region`` for inputs that are stored as ``held``, build it without a schedule, and run it."""
+    kernel = lower(region, held, expected.shape, target)
+    assert kernel is not None
+    assert kernel.out.shape == expected.shape
+    library = tvm.tirx.build(kernel.func.with_attr("global_symbol", "main"), target=target.tvm())
+    arguments = [*(store(x, h) for x, h in zip(inputs, held, strict=True)), *kernel.constants]
+    out = tvm.runtime.empty(kernel.out.physical, kernel.out.dtype)
+    library["main"](*[tvm.runtime.tensor(argument) for argument in arguments], out)
+    return restore(out.numpy(), kernel.out, expected.dtype)
+
+
+def check(
+    region: Region, *inputs: np.ndarray, target: Target = HOST, last: bool = False, shifted: bool = False
+) -> None:
+    """Assert that the kernel gives the reference's result, bit for bit.
+
+    last, shifted : how the inputs are stored before the kernel says what it wants.
+    """
+    expected = reference.run(region, *inputs)
+    other = {"int8": "uint8", "uint8": "int8"} if shifted else {}
+    held = tuple(Stored(x.shape, other.get(x.dtype.name, x.dtype.name), last and x.ndim >= 3) for x in inputs)
+    got = execute(region, wants(region, held, target), inputs, expected, target)
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
