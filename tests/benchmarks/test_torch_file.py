@@ -18,6 +18,6 @@ class Attack:
 def test_a_pickle_that_names_anything_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps(Attack()))
-    with pytest.raises(pickle.UnpicklingError, match="unexpected builtins.print"):
+    with pytest.raises(pickle.UnpicklingError, match=r"unexpected builtins\.print"):
         read_tensors(path)
     assert capsys.readouterr().out == ""
