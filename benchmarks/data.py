@@ -35,9 +35,14 @@ def samples(name: str, count: int, seed: int = 0) -> list[dict[str, np.ndarray]]
 
 def labelled(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Inputs float32 [N, ...] as "vww" or "ic" takes them, and their labels int64 [N]."""
-    with np.load(shared() / "data" / LABELLED[name]) as data:
+    with np.load(labelled_file(name)) as data:
         images, labels = data["images"].astype(np.float32), data["labels"]
     return (images / np.float32(255) if name == "vww" else images), labels
+
+
+def labelled_file(name: str) -> Path:
+    """The .npz of "vww" or "ic": ``images`` uint8, ``labels``."""
+    return shared() / "data" / LABELLED[name]
 
 
 def shared() -> Path:
