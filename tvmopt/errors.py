@@ -62,3 +62,18 @@ class ArtifactError(TvmoptError):
 
 class DependencyError(TvmoptError):
     """A package or program that this command needs is not installed; the hint says which extra has it."""
+
+
+class InternalError(Exception):
+    """A stage failed in a way that is not the user's to fix: a bug in tvmopt or in TVM. The cause is chained.
+
+    Parameters
+    ----------
+    stage : what was being done ("lowering", ...).
+    file  : the model it was done to.
+    cause : the exception that the stage raised.
+    """
+
+    def __init__(self, stage: str, file: str, cause: BaseException) -> None:
+        first = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        super().__init__(f"{file}: internal error while {stage}: {type(cause).__name__}: {first}")

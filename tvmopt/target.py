@@ -39,7 +39,7 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a machine must report to be compiled for as this target: ``platform.machine()`` and CPU flags."""
 
     machine: str
-    flags: frozenset[str]
+    flags: list[str]
 
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,7 +164,7 @@ def detect(machine: str, flags: frozenset[str]) -> Target:
     """
     fits: list[tuple[int, Target]] = []
     for target in map(read, _files().values()):
-        if target.host and target.host.machine == machine and target.host.flags <= flags:
+        if target.host and target.host.machine == machine and flags.issuperset(target.host.flags):
             fits.append((len(target.host.flags), target))
     if not fits:
         raise TargetError(f"this machine ({machine}) has no target of its own", hint="name one with -t")

@@ -1,0 +1,90 @@
+"""ONNX Runtime on the CPU, all graph optimizations, the given number of intra-op threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from ..errors import UnsupportedError
+from . import Feeds, Refused, Runner, first_line
+
+ERRORS = 3
+"""Log severity that hides warnings."""
+
+
+class Session:
+    """A model loaded by ONNX Runtime.
+
+    Parameters
+    ----------
+    model    : path of an ONNX file, or a model in memory whose external data lies in ``folder``.
+    threads  : intra-op threads.
+    integer  : keep s8 activations s8. By default ONNX Runtime rewrites some of them to u8 on x86, after which
+               mixed convolutions no longer match its integer kernels and run in float. Slower, but then every
+               quantized op has its integer definition, and tapping a tensor does not change how it is computed.
+    optimize : whether the graph is optimized at all.
+
+    Raises
+    ------
+    UnsupportedError : ONNX Runtime does not take the model.
+    """
+
+    def __init__(
+        self,
+        model: Path | onnx.ModelProto,
+        *,
+        threads: int = 1,
+        integer: bool = False,
+        optimize: bool = True,
+        folder: Path | None = None,
+    ) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = ERRORS
+        levels = ort.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+        if integer:
+            options.add_session_config_entry("session.qdqisint8allowed", "1")
+        if folder is not None:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+        source = str(model) if isinstance(model, Path) else model.SerializeToString()
+        try:
+            self.session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has one exception class per status code, all direct Exceptions
+            file = model if isinstance(model, Path) else None
+            raise UnsupportedError(f"ONNX Runtime refuses the model: {first_line(error)}", file=file) from None
+
+    @property
+    def version(self) -> str:
+        """Name and version, for reports."""
+        return f"ONNX Runtime {ort.__version__}"
+
+    @property
+    def output_types(self) -> dict[str, str]:
+        """Name and ONNX Runtime type, such as "tensor(int8)", of every output, in order."""
+        return {output.name: output.type for output in self.session.get_outputs()}
+
+    def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Run one inference; ``outputs`` are the names to fetch, all by default."""
+        names = list(self.output_types) if outputs is None else list(outputs)
+        return dict(zip(names, self.session.run(names, dict(feeds)), strict=True))
+
+
+def runner(model: Path, feeds: Feeds, threads: int) -> Runner:
+    """See ``tvmopt.peers``. Inputs and outputs are bound once, so a run copies nothing through Python."""
+    try:
+        session = Session(model, threads=threads).session
+        binding = session.io_binding()
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for output in session.get_outputs():
+            binding.bind_output(output.name, "cpu")
+        session.run_with_iobinding(binding)
+    except Exception as error:
+        raise Refused(f"refused: {first_line(error)}") from None
+    return lambda: session.run_with_iobinding(binding)
