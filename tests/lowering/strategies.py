@@ -34,3 +34,27 @@ def tensor(shape: tuple[int, ...], dtype: str | np.dtype, seed: int = 0) -> np.n
     x = np.random.default_rng(seed).integers(info.min, info.max, shape, dtype, endpoint=True)
     x.flat[:2] = (info.min, info.max)[: x.size]
     return x
+
+
+@st.composite
+def weights(draw: st.DrawFn, shape: tuple[int, ...], axis: int) -> tuple[np.ndarray, QParams]:
+    """A weight of either dtype, symmetric or not, per tensor or per channel of ``axis``."""
+    dtype = draw(dtypes)
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    size = (shape[axis],) if draw(st.booleans()) else ()
+    middle = 0 if dtype == "int8" else 128
+    zero_point = np.full(size, middle) if draw(st.booleans()) else rng.integers(middle - 128, middle + 128, size)
+    scale = np.asarray(2.0 ** -rng.integers(6, 10, size) if draw(st.booleans()) else rng.uniform(0.001, 0.02, size))
+    params = QParams(scale.astype(np.float32), np.asarray(zero_point, dtype), axis if size else None)
+    return tensor(shape, dtype, 1), params
+
+
+@st.composite
+def outputs_for(draw: st.DrawFn, x: QParams, w: QParams, terms: int) -> QParams | None:
+    """Parameters under which sums of so many products spread over the output's range, or none (float32)."""
+    if draw(st.integers(0, 4)) == 0:
+        return None
+    y = draw(params())
+    scale = float(x.scale) * float(w.scale.mean()) * 60 * max(terms, 1) ** 0.5
+    exact = 2.0 ** np.round(np.log2(scale))  # where x and w have powers of two as well, ties are common
+    return QParams(np.asarray(exact if draw(st.booleans()) else scale, np.float32), y.zero_point)

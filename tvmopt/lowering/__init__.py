@@ -1,3 +1,3 @@
 """From int8 regions and float ops to scheduled TIR."""
 
-from . import concat, elementwise, pool, quantize, table  # noqa: F401  (each registers its kernels)
+from . import concat, conv, elementwise, matmul, pool, quantize, table  # noqa: F401  (each registers its kernels)

@@ -1,0 +1,110 @@
+"""Convolution of channels-last activations with weights packed for the target's multiply-add.
+
+Zero points cost nothing at run time: weights are centered when they are packed, ``x_zp * sum(weights)`` is
+part of the bias, and borders are x_zp.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+from tvm import te
+
+from ..quant.regions import Conv
+from ..target import Target
+from .arith import Expr
+from .contraction import Place, Read, contract, finish, function, rows
+from .depthwise import lower_depthwise
+from .dispatch import activation, as_stored, lower, wants
+from .epilogue import Epilogue
+from .kernel import Kernel, Stored
+from .packing import Packing, choose
+from .window import Image, Window, guarded, image
+
+
+@wants.register
+def _(region: Conv, inputs: tuple[Stored, ...], target: Target) -> tuple[Stored, ...]:
+    (x,) = inputs
+    return (Stored(x.shape, activation(x.dtype, target), channels_last=True),)
+
+
+@lower.register
+def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Kernel:
+    (stored,) = inputs
+    window = Window.of(region, stored.shape, out_shape)
+    form = choose(target, stored.dtype, window.weight)
+    zero_point = int(as_stored(region.x, stored).zero_point)
+    if window.groups > 1 and window.weight.shape[1] == 1:
+        return lower_depthwise(region, window, stored, out_shape, zero_point, target)
+    zero_point += form.shift(stored.dtype)
+    bias = region.bias.astype(np.int64) - zero_point * window.weight.sum((1, 2, 3), dtype=np.int64)
+    epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target)
+    out = Stored(out_shape, epilogue.dtype, channels_last=True)
+
+    x = te.placeholder(stored.physical, stored.dtype, "x")
+    weight, space = window.weight.transpose(0, 2, 3, 1), out.physical[:-1]
+    if window.pointwise:
+        weight, space, read = weight[:, 0, 0], (prod(space),), rows(x, form)
+    elif window.groups == 1 and window.dilations[1] == 1 and window.spread[1] == 1 and weight.shape[-1] % form.depth:
+        weight, read = weight.reshape(*weight.shape[:2], -1), _merged(window, x, form, zero_point)
+    else:
+        read = _windows(window, x, form, zero_point)
+    packed = form.pack(weight, window.groups)
+    w = te.placeholder(packed.shape, form.w, "w")
+    acc = contract(space, w, read)
+    y = finish(acc, out.physical, window.groups, epilogue)
+    func = function("contraction", [x, w, *epilogue.params], y, groups=window.groups)
+    return Kernel(func, (packed, *epilogue.constants), out)
+
+
+def _windows(window: Window, x: te.Tensor, form: Packing, zero_point: int) -> Read:
+    """Input under a window, tap by tap: channels of a pixel are neighbours."""
+    batch, channels = int(x.shape[0]), int(x.shape[-1])
+    outputs, per_group = window.weight.shape[:2]
+    blocks = form.blocks(outputs // window.groups)
+    slack = form.steps(per_group) * form.depth - per_group  # read beyond a group's channels, times weight 0
+    source = image(x)
+    if window.bordered or slack or str(x.dtype) != form.x:
+        source = window.padded(batch, channels + slack, _reading(form, source, channels, slack), zero_point)
+
+    def read(place: Place, block: Expr, taps: Place, k: Expr) -> Expr:
+        n, *above, j = place
+        h = window.position(0, above[0] if above else 0, taps[0])
+        channel = k if window.groups == 1 else block // blocks * per_group + k
+        return source(n, h, window.position(1, j, taps[1]), channel)
+
+    return read
+
+
+def _reading(form: Packing, x: Image, channels: int, slack: int) -> Image:
+    def element(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
+        return guarded([c < channels] if slack else [], form.read(x(n, h, w, c)), 0)
+
+    return element
+
+
+def _merged(window: Window, x: te.Tensor, form: Packing, zero_point: int) -> Read:
+    """Input under a window, row by row: all channels under a row of the window are neighbours.
+
+    For few channels: 3 x 3 taps of 3 channels are 3 rows of 9 (+ 3) elements, not 9 pixels of 3 (+ 1).
+    """
+    batch, channels = int(x.shape[0]), int(x.shape[-1])
+    length = window.weight.shape[3] * channels
+    height, extent = window.covered[0], window.covered[1] * channels + form.steps(length) * form.depth - length
+    source = image(x)
+
+    def padded(n: Expr, h: Expr, e: Expr) -> Expr:
+        row, in_rows = window.inside(0, h, height)
+        element, in_row = window.inside(1, e, extent, channels)
+        value = form.read(source(n, row, element // channels, element % channels))
+        return guarded([*in_rows, *in_row], value, zero_point)
+
+    stage = te.compute((batch, height, extent), padded, name="stage")
+
+    def read(place: Place, block: Expr, taps: Place, k: Expr) -> Expr:
+        n, *above, j = place
+        h = window.position(0, above[0] if above else 0, taps[0])
+        return stage(n, h, window.position(1, j, 0) * channels + k)
+
+    return read

@@ -1,0 +1,94 @@
+"""From int32 sums of products to the output of a convolution or matrix product."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import te
+
+from ..quant.params import QParams
+from ..quant.reference import multiplier
+from ..quant.regions import Clamp
+from ..target import Target
+from .arith import Expr, rounded, saturate, shift
+from .dispatch import activation
+
+
+class Epilogue:
+    """Bias and requantization (or dequantization) of every output channel.
+
+    Attributes
+    ----------
+    dtype     : of the stored output.
+    params    : tensors it reads, [O] each: int32 bias, float32 multiplier, float32 bias where there is one.
+    constants : their values.
+    """
+
+    def __init__(
+        self,
+        scales: tuple[QParams, QParams],
+        y: QParams | None,
+        clamp: Clamp,
+        bias: np.ndarray,
+        target: Target,
+        float_bias: np.ndarray | None = None,
+    ) -> None:
+        """scales : of the two factors; bias : int64 [O], added to the sum of products, wrapping as it does."""
+        factor = np.broadcast_to(multiplier(*scales, y), bias.shape)
+        biases = () if float_bias is None else (float_bias,)
+        self.constants = (bias.astype(np.int64).astype(np.int32), np.ascontiguousarray(factor), *biases)
+        self.params = tuple(te.placeholder(c.shape, c.dtype.name, "scale") for c in self.constants)
+        self._y: QParams | None = None
+        if y is not None:
+            self._y, self._clamp = stored_output(y, clamp, target)
+        self.dtype = "float32" if self._y is None else self._y.dtype.name
+
+    def __call__(self, acc: Expr, channel: Expr) -> Expr:
+        """The stored element of ``channel`` for an int32 sum of products."""
+        bias, factor, *float_bias = (param(channel) for param in self.params)
+        value = (acc + bias).astype("float32") * factor
+        if self._y is not None:
+            return saturate(value, int(self._y.zero_point), *self._clamp, self.dtype)
+        return rounded(value) + float_bias[0] if float_bias else value
+
+
+class DynamicEpilogue:
+    """Dequantization where scale and zero point of the first factor are inputs, known only at run time.
+
+    ``float32(acc - zero_point * sums + bias) * (scale * w_scale) + float_bias``, see ``Epilogue``.
+    """
+
+    dtype = "float32"
+
+    def __init__(
+        self,
+        a: tuple[te.Tensor, te.Tensor],
+        shift: int,
+        w: QParams,
+        sums: np.ndarray,
+        bias: np.ndarray | None,
+    ) -> None:
+        """a : scale and zero point, shape () each, the latter ``shift`` below that of the numbers multiplied.
+        sums : int64 [O], sums of the weights per output channel; bias : int32 or float32 [O]."""
+        bias = np.zeros(sums.shape, np.int32) if bias is None else bias
+        scales = np.ascontiguousarray(np.broadcast_to(w.scale, sums.shape))
+        self.constants = (sums.astype(np.int32), scales, bias)
+        self.params = tuple(te.placeholder(c.shape, c.dtype.name, "scale") for c in self.constants)
+        self._a, self._shift = a, shift
+
+    def __call__(self, acc: Expr, channel: Expr) -> Expr:
+        """The float32 element of ``channel`` for an int32 sum of products."""
+        scale, zero_point = self._a
+        sums, w_scale, bias = (param(channel) for param in self.params)
+        acc = acc - (zero_point().astype("int32") + self._shift) * sums
+        factor = scale() * w_scale
+        if str(bias.ty) == "int32":
+            return (acc + bias).astype("float32") * factor
+        return rounded(acc.astype("float32") * factor) + bias
+
+
+def stored_output(y: QParams, clamp: Clamp, target: Target) -> tuple[QParams, Clamp]:
+    """Parameters and clamp of an output as ``target`` wants it stored."""
+    if activation(y.dtype.name, target) == y.dtype.name:
+        return y, clamp
+    stored = y.shifted()
+    return stored, shift(clamp, int(stored.zero_point) - int(y.zero_point))

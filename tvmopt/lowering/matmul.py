@@ -1,0 +1,115 @@
+"""Matrix products: with a constant matrix (any leading axes are rows), or of two activations in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+from tvm import te
+
+from ..quant.regions import MatMul
+from ..target import Target
+from .arith import Expr
+from .contraction import Place, contract, finish, function, rows
+from .dispatch import activation, as_stored, lower, wants
+from .epilogue import DynamicEpilogue, Epilogue
+from .kernel import Kernel, Stored
+from .packing import Packing, choose
+from .window import guarded
+
+
+@wants.register
+def _(region: MatMul, inputs: tuple[Stored, ...], target: Target) -> tuple[Stored, ...]:
+    # where its zero point is an input too, the first one keeps its signedness
+    kept = 3 if region.a is None else 0
+    return tuple(Stored(x.shape, x.dtype if i < kept else activation(x.dtype, target)) for i, x in enumerate(inputs))
+
+
+@lower.register
+def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Kernel:
+    sources = [te.placeholder(x.physical, x.dtype, f"x{i}") for i, x in enumerate(inputs)]
+    if region.weight is None:
+        return _activations(region, inputs, sources, out_shape, target)
+    weight = (region.weight.astype(np.int16) - region.b.zero_point.astype(np.int16)).T  # [N, K]
+    form = choose(target, inputs[0].dtype, weight)
+    sums = weight.sum(1, dtype=np.int64)
+    packed = form.pack(weight)
+    w = te.placeholder(packed.shape, form.w, "w")
+    acc = contract((prod(out_shape[:-1]),), w, rows(sources[0], form))
+    epilogue = _epilogue(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target)
+    y = finish(acc, out_shape, 1, epilogue)
+    func = function("contraction", [*sources, w, *epilogue.params], y)
+    return Kernel(func, (packed, *epilogue.constants), Stored(out_shape, epilogue.dtype))
+
+
+def _epilogue(
+    region: MatMul, a: Stored, sources: Sequence[te.Tensor], shift: int, sums: np.ndarray, target: Target
+) -> Epilogue | DynamicEpilogue:
+    """shift : what was added to a's elements before they were multiplied; sums : of the weights, per column."""
+    if region.a is None:
+        return DynamicEpilogue((sources[1], sources[2]), shift, region.b, sums, region.bias)
+    bias = -(int(as_stored(region.a, a).zero_point) + shift) * sums
+    float_bias = region.bias if region.bias is not None and region.bias.dtype == np.float32 else None
+    if region.bias is not None and float_bias is None:
+        bias = bias + region.bias
+    return Epilogue((region.a, region.b), region.y, region.clamp, bias, target, float_bias)
+
+
+def _activations(
+    region: MatMul, inputs: Sequence[Stored], sources: Sequence[te.Tensor], out_shape: tuple[int, ...], target: Target
+) -> Kernel:
+    """Both factors are centered to 16 bits as they are staged, so their sum of products needs no correction."""
+    a, b = sources[0], sources[-1]
+    form = Packing(choose(target, "int16").lanes, choose(target, "int16").depth, "int16", "int16")
+    *batch, m, n = out_shape
+    left = _staged_rows(a, form, _zero_point(region, inputs[0], sources))
+    right = _staged_columns(b, form, int(as_stored(region.b, inputs[-1]).zero_point))
+    acc = contract(
+        (*batch, m),
+        right,
+        lambda place, block, taps, k: left(*_broadcast(place[:-1], a.shape), place[-1], k),
+        lambda place: _broadcast(place[:-1], b.shape),
+    )
+    zeros = np.zeros(n, np.int64)
+    epilogue = _epilogue(region, inputs[0], sources, 0, zeros, target)
+    y = finish(acc, out_shape, 1, epilogue)
+    func = function("contraction", [*sources, *epilogue.params], y)
+    return Kernel(func, epilogue.constants, Stored(out_shape, epilogue.dtype))
+
+
+def _zero_point(region: MatMul, a: Stored, sources: Sequence[te.Tensor]) -> Expr:
+    return sources[2]().astype("int16") if region.a is None else int(as_stored(region.a, a).zero_point)
+
+
+def _staged_rows(a: te.Tensor, form: Packing, zero_point: Expr) -> te.Tensor:
+    """a [*batch, M, K], centered, with zeros up to a whole step."""
+    *lead, length = (int(extent) for extent in a.shape)
+    padded = form.steps(length) * form.depth
+
+    def element(*index: Expr) -> Expr:
+        value = a(*index).astype("int16") - zero_point
+        return guarded([index[-1] < length] if padded > length else [], value, 0)
+
+    return te.compute((*lead, padded), element, name="stage")
+
+
+def _staged_columns(b: te.Tensor, form: Packing, zero_point: int) -> te.Tensor:
+    """b [*batch, K, N] packed at run time as ``Packing.pack`` packs constants."""
+    *lead, length, columns = (int(extent) for extent in b.shape)
+    shape = (*lead, form.blocks(columns), form.steps(length), form.lanes, form.depth)
+
+    def element(*index: Expr) -> Expr:
+        *batch, block, step, lane, inner = index
+        k, column = step * form.depth + inner, block * form.lanes + lane
+        conditions = [k < length] if length % form.depth else []
+        conditions += [column < columns] if columns % form.lanes else []
+        return guarded(conditions, b(*batch, k, column).astype("int16") - zero_point, 0)
+
+    return te.compute(shape, element, name="pack")
+
+
+def _broadcast(batch: Place, shape: Sequence[int]) -> list[Expr]:
+    """Index into the leading axes of a factor of ``shape`` for an index into the broadcast ones."""
+    own = shape[:-2]
+    return [0 if int(extent) == 1 else index for index, extent in zip(batch[len(batch) - len(own) :], own, strict=True)]

@@ -1,0 +1,76 @@
+"""How the operands of a product are laid out for the multiply-add instruction of a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..target import Target
+from .arith import Expr
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Operands of one multiply-add: ``acc[lane] += sum(x[i] * w[lane][i] for i in range(depth))``.
+
+    Attributes
+    ----------
+    lanes : output channels side by side in one vector of int32 accumulators.
+    depth : neighbouring elements of the reduction that one instruction sums per lane.
+    x     : dtype in which it takes activations.
+    w     : dtype of the packed weights.
+    """
+
+    lanes: int
+    depth: int
+    x: str
+    w: str
+
+    def blocks(self, channels: int) -> int:
+        """Vectors needed for ``channels`` output channels."""
+        return -(-channels // self.lanes)
+
+    def steps(self, length: int) -> int:
+        """Instructions needed for ``length`` elements of the reduction."""
+        return -(-length // self.depth)
+
+    def pack(self, weight: np.ndarray, groups: int = 1) -> np.ndarray:
+        """[O, *taps, K] -> [groups * blocks, *taps, steps, lanes, depth], zeros where there is no weight."""
+        outputs, *taps, length = weight.shape
+        per_group = outputs // groups
+        blocks, steps = self.blocks(per_group), self.steps(length)
+        padded = np.zeros((groups, blocks * self.lanes, *taps, steps * self.depth), self.w)
+        padded[:, :per_group, ..., :length] = weight.reshape(groups, per_group, *taps, length)
+        split = padded.reshape(groups * blocks, self.lanes, *taps, steps, self.depth)
+        return np.ascontiguousarray(np.moveaxis(split, 1, -2))
+
+    def shift(self, stored: str) -> int:
+        """What ``read`` adds to a value stored as ``stored``."""
+        return {("int8", "uint8"): 128, ("uint8", "int8"): -128}.get((stored, self.x), 0)
+
+    def read(self, value: Expr) -> Expr:
+        """A stored 8-bit activation in the dtype that the multiply-add takes, larger by ``shift``."""
+        shift = self.shift(str(value.ty))
+        return (value.astype("int32") + shift).astype(self.x) if shift else value.astype(self.x)
+
+
+def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
+    """The packing for activations stored as ``x`` and a ``weight`` whose zero point is already subtracted.
+
+    Such a weight lies in [-255, 255]. Where all of it fits int8, VNNI takes u8 x s8 in fours; otherwise, and
+    without VNNI, 16-bit pairs are multiplied (never ``vpmaddubsw``, whose 16-bit sums saturate). Without
+    either, products are summed one by one and the compiler picks the instruction. A weight that is not known
+    at compile time counts as one that needs 16 bits.
+    """
+    w = "int16" if weight is None else narrowest(weight)
+    if "avx512vnni" in target.features and w == "int8":
+        return Packing(16, 4, "uint8", w)
+    if target.vector_bytes >= 32:
+        return Packing(target.vector_bytes // 4, 2, "int16", w)
+    return Packing(16, 1, x, w)
+
+
+def narrowest(weight: np.ndarray) -> str:
+    """The narrower of int8 and int16 that holds every element of ``weight``."""
+    return "int8" if weight.min(initial=0) >= -128 and weight.max(initial=0) <= 127 else "int16"

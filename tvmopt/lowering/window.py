@@ -1,0 +1,138 @@
+"""The geometry that all convolutions are lowered from: two spatial axes, not transposed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from tvm import te, tirx
+
+from ..quant.regions import Conv
+from .arith import Expr
+
+Pair = tuple[int, int]
+
+Image = Callable[[Expr, Expr, Expr, Expr], Expr]
+"""Access to a channels-last tensor with one or two spatial axes: ``(n, h, w, c)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A 2-d convolution; a 1-d one has height 1, a transposed one is the plain one over a spread input.
+
+    Attributes
+    ----------
+    weight    : int16 [O, C / groups, KH, KW], zero point subtracted.
+    strides   : steps of the window over the (spread, padded) input.
+    dilations : distances between taps.
+    begins    : rows above and columns left of the input that the first window covers; negative crops.
+    spread    : distance at which the input's rows and columns lie; between them is x_zp.
+    image     : input rows and columns.
+    size      : output rows and columns.
+    """
+
+    weight: np.ndarray
+    strides: Pair
+    dilations: Pair
+    begins: Pair
+    spread: Pair
+    image: Pair
+    size: Pair
+    groups: int
+
+    @staticmethod
+    def of(region: Conv, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Window:
+        """The geometry of ``region`` for an input and output of these ONNX shapes."""
+        weight = region.weight.astype(np.int16) - region.w.along(region.weight.ndim)[1].astype(np.int16)
+        rank = weight.ndim - 2
+        strides, dilations, begins, spread = region.strides, region.dilations, region.padding[:rank], (1,) * rank
+        if region.transposed:
+            weight = _flipped(weight, region.groups)
+            begins = tuple(d * (k - 1) - b for d, k, b in zip(dilations, weight.shape[2:], begins, strict=True))
+            strides, spread = spread, strides
+        return Window(
+            weight if rank == 2 else weight[:, :, None],
+            _pair(strides, 1),
+            _pair(dilations, 1),
+            _pair(begins, 0),
+            _pair(spread, 1),
+            _pair(shape[2:], 1),
+            _pair(out_shape[2:], 1),
+            region.groups,
+        )
+
+    @property
+    def covered(self) -> Pair:
+        """Rows and columns of the padded input that windows cover."""
+        rows, columns = (
+            (n - 1) * s + (k - 1) * d + 1
+            for n, s, k, d in zip(self.size, self.strides, self.weight.shape[2:], self.dilations, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def bordered(self) -> bool:
+        """Whether windows cover anything but the input itself."""
+        inside = all(covered <= size for covered, size in zip(self.covered, self.image, strict=True))
+        return not inside or self.begins != (0, 0) or self.spread != (1, 1)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether every output position depends on the same position of the input, and all are alike."""
+        return self.weight.shape[2:] == (1, 1) and self.image == self.size and not self.bordered and self.groups == 1
+
+    def position(self, axis: int, out: Expr, tap: Expr) -> Expr:
+        """Row (axis 0) or column (axis 1) of the padded input under a tap of the window at ``out``."""
+        return out * self.strides[axis] + tap * self.dilations[axis]
+
+    def inside(self, axis: int, position: Expr, extent: int, unit: int = 1) -> tuple[Expr, list[Expr]]:
+        """Where a position of the padded input lies in the input, and the conditions under which it does.
+
+        Positions are below ``extent`` and count elements of which a row or column has ``unit``.
+        """
+        spread, begin = self.spread[axis], self.begins[axis] * unit
+        last = ((self.image[axis] - 1) * spread + 1) * unit
+        at = position - begin
+        conditions = [at >= 0] if begin > 0 else []
+        if extent - begin > last:
+            conditions.append(at < last)
+        if spread == 1:
+            return at, conditions
+        return at // spread, [*conditions, at % spread == 0]
+
+    def padded(self, batch: int, channels: int, x: Image, border: int) -> Image:
+        """A copy ("stage") of all that windows cover, ``border`` where that is not the input."""
+        rows, columns = self.covered
+
+        def element(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
+            row, in_rows = self.inside(0, h, rows)
+            column, in_columns = self.inside(1, w, columns)
+            return guarded([*in_rows, *in_columns], x(n, row, column, c), border)
+
+        return te.compute((batch, rows, columns, channels), element, name="stage")
+
+
+def image(x: te.Tensor) -> Image:
+    """Access to ``x``."""
+    if len(x.shape) == 3:
+        return lambda n, h, w, c: x(n, w, c)
+    return lambda n, h, w, c: x(n, h, w, c)
+
+
+def guarded(conditions: list[Expr], value: Expr, otherwise: int) -> Expr:
+    """``value`` where all conditions hold, and only then evaluated."""
+    return tirx.if_then_else(tirx.all(*conditions), value, tirx.const(otherwise, value.ty)) if conditions else value
+
+
+def _pair(values: tuple[int, ...], missing: int) -> Pair:
+    first, second = values if len(values) == 2 else (missing, *values)
+    return first, second
+
+
+def _flipped(weight: np.ndarray, groups: int) -> np.ndarray:
+    """Weight of a transposed convolution [C, O / groups, *K] as the plain one's [O, C / groups, *K]."""
+    inputs, per_group, *kernel = weight.shape
+    split = weight.reshape(groups, inputs // groups, per_group, *kernel).swapaxes(1, 2)
+    plain = split.reshape(groups * per_group, inputs // groups, *kernel)
+    return np.flip(plain, tuple(range(2, plain.ndim)))
