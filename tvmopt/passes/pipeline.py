@@ -1,0 +1,62 @@
+"""The passes from an imported model to int8 regions, in order."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax
+
+from ..errors import TvmoptError
+from ..model import Model, PassRecord
+from .canonicalize import Canonicalize
+from .counts import counts
+from .fuse_pad import FusePad
+from .group_regions import FLOAT_REASONS, GroupRegions
+from .hoist_quantize import HoistQuantize
+from .sink_dequantize import SinkDequantize
+
+
+def passes() -> list[tvm.transform.Pass]:
+    """What ``run`` applies. Each is an ordinary Relax pass."""
+    return [
+        # One way to write things
+        Canonicalize(),
+        # Moves on int8
+        HoistQuantize(),
+        SinkDequantize(),
+        # Regions
+        FusePad(),
+        GroupRegions(),
+    ]
+
+
+def run(model: Model) -> Model:
+    """Apply the passes to an imported model: its int8 regions become composite functions.
+
+    Appends one PassRecord per pass that changed something, and fills ``float_reasons``.
+
+    Raises TvmoptError, naming the pass and those already run, when a pass fails.
+    """
+    mod, history, done = model.mod, list(model.history), []
+    before = counts(mod)
+    for step in passes():
+        name = str(step.info.name).removeprefix("tvmopt.")
+        try:
+            mod = step(mod)
+        except tvm.error.TVMError as error:
+            reason = f"pass {name} failed: {str(error).strip().splitlines()[-1]}"
+            raise TvmoptError(reason, file=model.source, hint=f"already run: {', '.join(done) or 'none'}") from error
+        after = counts(mod)
+        if after != before:
+            history.append(PassRecord(name, before, after))
+        before = after
+        done.append(name)
+    reasons = {str(value): str(reason) for value, reason in dict(mod.get_attr(FLOAT_REASONS) or {}).items()}
+    return model.replace(mod=mod, history=tuple(history), float_reasons={**model.float_reasons, **reasons})
+
+
+@tvm.transform.module_pass(opt_level=0, name="tvmopt")
+def _registered(mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+    return tvm.transform.Sequential(passes())(mod)
+
+
+relax.register_pipeline("tvmopt")(lambda: _registered)
