@@ -13,6 +13,9 @@ Expr = Any
 """A TIR expression of one element."""
 
 
+_ROUND = 1.5 * 2**23
+
+
 def f32(value: float | np.floating) -> Expr:
     """A float32 literal, equal to ``value``'s float32 to the last bit."""
     return tirx.const(float(np.float32(value)), "float32")
@@ -27,10 +30,13 @@ def saturate(value: Expr, zero_point: Expr | int, lo: Expr | int, hi: Expr | int
     """``clip(round_half_even(value) + zero_point, lo, hi)`` of a float32 ``value``, as ``dtype``.
 
     The clip comes first and in float32, so that the conversion to an integer is always defined; NaN gives lo.
+    It leaves at most a few hundred, and adding 1.5 * 2**23 to so small a number rounds it half to even into the
+    low bits of the mantissa: no target needs a rounding instruction (SSE2 and Cortex-M4 have none).
     """
     value = tirx.Max(value, _f32(lo - zero_point))
     value = tirx.Min(value, _f32(hi - zero_point))
-    return (tirx.nearbyint(value).astype("int32") + zero_point).astype(dtype)
+    bits = tirx.reinterpret("int32", value + f32(_ROUND))
+    return (bits + (zero_point - int(np.float32(_ROUND).view(np.int32)))).astype(dtype)
 
 
 def _f32(value: Expr | int) -> Expr:

@@ -1,0 +1,55 @@
+"""Every op that is not an int8 region: from Relax to fused TIR functions."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax, te
+
+from .quantize import dequantized, quantized
+
+
+def legalize(mod: tvm.ir.IRModule) -> tvm.ir.IRModule:
+    """Operator calls -> ``call_tir``; chains of elementwise ops -> one function; reshapes stay and cost nothing."""
+    passes = [
+        relax.transform.LegalizeOps({"relax.quantize": _quantize, "relax.dequantize": _dequantize}),
+        relax.transform.AnnotateTIROpPattern(),
+        relax.transform.FoldConstant(),
+        relax.transform.FuseOps(),
+        relax.transform.FuseTIR(),
+        relax.transform.RewriteDataflowReshape(),
+        relax.transform.DeadCodeElimination(["main"]),
+    ]
+    return tvm.transform.Sequential(passes)(mod)
+
+
+def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """ONNX QuantizeLinear, also where the scale is computed at run time."""
+
+    def compute(x: te.Tensor, scale: te.Tensor, zero_point: te.Tensor) -> te.Tensor:
+        def element(*index: te.Var) -> te.Expr:
+            channel = _channel(scale, index, call)
+            return quantized(x[index], scale[channel], zero_point[channel].astype("int32"), str(call.attrs.out_dtype))
+
+        return te.compute(x.shape, element, "quantized")
+
+    return builder.call_te(compute, *call.args, primfunc_name_hint="quantize")
+
+
+def _dequantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """ONNX DequantizeLinear, also where the scale is computed at run time."""
+
+    def compute(x: te.Tensor, scale: te.Tensor, zero_point: te.Tensor) -> te.Tensor:
+        def element(*index: te.Var) -> te.Expr:
+            channel = _channel(scale, index, call)
+            return dequantized(x[index], scale[channel], zero_point[channel].astype("int32"))
+
+        return te.compute(x.shape, element, "dequantized")
+
+    return builder.call_te(compute, *call.args, primfunc_name_hint="dequantize")
+
+
+def _channel(scale: te.Tensor, index: tuple[te.Var, ...], call: relax.Call) -> tuple[te.Var | int, ...]:
+    """Which scale an element has: none to choose from, or the one of its channel."""
+    if scale.ndim == 0:
+        return ()
+    return (0,) if int(scale.shape[0]) == 1 else (index[int(call.attrs.axis)],)

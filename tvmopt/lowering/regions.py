@@ -1,0 +1,154 @@
+"""``main`` with its int8 regions as calls of TIR kernels, and its tensors stored as those want them."""
+
+from __future__ import annotations
+
+from typing import Union
+
+from tvm import relax
+from tvm.ir import Call, GlobalVar, IRModule, Tuple, TupleGetItem
+from tvm.tirx import IntImm
+
+from ..quant.params import QParams
+from ..quant.regions import Pool, Region
+from ..quant.relax_form import from_function
+from ..target import Target
+from .dispatch import lower, wants
+from .moves import move
+from .storage import Value, fetch, original
+
+OPAQUE = 8
+"""Relax's operator pattern of a function that is not fused with others."""
+
+Held = Union[Value, "list[Held]", relax.Expr]
+"""What stands for an expression of the old ``main``: a tensor, several, or what is no tensor of known shape."""
+
+
+def lower_regions(mod: IRModule, target: Target) -> tuple[IRModule, dict[str, int]]:
+    """Call of a ``Composite = "tvmopt.<kind>"`` function -> ``call_tir`` of its kernel.
+
+    A composite that no kernel takes is replaced by its body. Everything else stays, reading and writing
+    tensors as ONNX has them; ops that only move elements work on tensors as they are stored.
+    Also returns how many composites became kernels ("regions") and how many their body ("inlined").
+    """
+    lowering = _Lowering(mod, target)
+    return lowering.run(), lowering.counts
+
+
+class _Lowering:
+    def __init__(self, mod: IRModule, target: Target) -> None:
+        self.target = target
+        self.main = mod["main"]
+        self.composites = {gv: f for gv, f in mod.functions.items() if "Composite" in (f.attrs or {})}
+        kept = {gv: f for gv, f in mod.functions.items() if gv not in self.composites and gv.name_hint != "main"}
+        self.builder = relax.BlockBuilder(IRModule(kept, attrs=mod.attrs))
+        self.held: dict[relax.Var, Held] = {}
+        self.counts = {"regions": 0, "inlined": 0}
+
+    def run(self) -> IRModule:
+        params = [relax.Var(param.name, param.ty) for param in self.main.params]
+        with self.builder.function("main", params, dict(self.main.attrs or {})):
+            with self.builder.dataflow():
+                self.held.update((old, _hold(new)) for old, new in zip(self.main.params, params, strict=True))
+                result = self.builder.emit_output(self.plain(self.body(self.main)))
+            self.builder.emit_func_output(result)
+        return self.builder.get()
+
+    def body(self, function: relax.Function) -> Held:
+        """Emit a function's bindings, whose parameters are held already; its result."""
+        for block in function.body.blocks:
+            for binding in block.bindings:
+                self.held[binding.var] = self.binding(binding)
+        return self.operand(function.body.body)
+
+    def binding(self, binding: relax.Binding) -> Held:
+        if isinstance(binding, relax.MatchCast):
+            value = self.plain(self.operand(binding.value))
+            return _hold(self.builder.match_cast(value, binding.ty))
+        if isinstance(binding.value, Call):
+            return self.call(binding.value, binding.var.name)
+        return self.operand(binding.value)
+
+    def call(self, call: Call, name: str) -> Held:
+        operands = [self.operand(arg) for arg in call.args]
+        if isinstance(call.op, GlobalVar) and call.op in self.composites:
+            return self.composite(call, operands, name)
+        region = _max_pool(call)
+        if region is not None and (value := self.kernel(region, call, operands, name)) is not None:
+            return value
+        parts = [part for held in operands for part in (held if isinstance(held, list) else [held])]
+        tensors = [part for part in parts if isinstance(part, Value)]
+        if tensors and _is_static(call.ty) and not any(isinstance(part, relax.Var) for part in parts):
+            moved = move(self.builder, call, tensors)
+            if moved is not None:
+                return moved
+        args = [self.plain(held) for held in operands]
+        return _hold(self.builder.emit(Call(call.op, args, call.attrs, call.ty_args), name))
+
+    def composite(self, call: Call, operands: list[Held], name: str) -> Held:
+        function = self.composites[call.op]
+        region = from_function(function)
+        if region is not None and (value := self.kernel(region, call, operands, name)) is not None:
+            self.counts["regions"] += 1
+            return value
+        self.counts["inlined"] += 1
+        self.held.update(zip(function.params, operands, strict=True))
+        return self.body(function)
+
+    def kernel(self, region: Region, call: Call, inputs: list[Held], name: str) -> Value | None:
+        """Emit the kernel that computes what ``call`` does; None where there is none."""
+        if not _is_static(call.ty) or not all(isinstance(value, Value) for value in inputs):
+            return None
+        wanted = wants(region, tuple(value.stored for value in inputs), self.target)
+        kernel = lower(region, wanted, tuple(int(dim) for dim in call.ty.shape), self.target)
+        if kernel is None:
+            return None
+        func = kernel.func.without_attr("global_symbol").with_attr({"op_pattern": OPAQUE, "tvmopt.kind": region.kind})
+        args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(inputs, wanted, strict=True)]
+        args += [relax.const(constant) for constant in kernel.constants]
+        out = relax.TensorType(kernel.out.physical, kernel.out.dtype)
+        function = self.builder.add_func(func, f"tvmopt_{region.kind}")  # equal kernels become one function
+        return Value.at(kernel.out, str(call.ty.dtype), self.builder.emit(relax.call_tir(function, args, out), name))
+
+    def operand(self, expr: relax.Expr) -> Held:
+        if isinstance(expr, Tuple):
+            return [self.operand(field) for field in expr.fields]
+        if isinstance(expr, TupleGetItem):
+            fields = self.operand(expr.tuple_value)
+            if isinstance(fields, list):
+                return fields[expr.index]
+            return _hold(self.builder.emit(TupleGetItem(fields, expr.index)))
+        return self.held[expr] if expr in self.held else _hold(expr)
+
+    def plain(self, held: Held) -> relax.Expr:
+        """An expression of the new ``main`` that has its tensors as ONNX has them."""
+        if isinstance(held, list):
+            return Tuple([self.plain(part) for part in held])
+        return original(self.builder, held) if isinstance(held, Value) else held
+
+
+def _hold(expr: relax.Expr) -> Held:
+    """An expression of the new ``main`` that has its tensors as ONNX has them."""
+    return Value.of(expr) if isinstance(expr.ty, relax.TensorType) and _is_static(expr.ty) else expr
+
+
+def _max_pool(call: Call) -> Region | None:
+    """The region of a maximum over windows of an 8-bit tensor, whatever its scale."""
+    name = getattr(call.op, "name", "")
+    if name not in ("relax.nn.max_pool1d", "relax.nn.max_pool2d") or str(call.ty.dtype) not in ("int8", "uint8"):
+        return None
+    attrs = call.attrs
+    if not attrs.layout == attrs.out_layout in ("NCW", "NCHW"):
+        return None
+    x = QParams.per_tensor(1, 0, str(call.ty.dtype))
+    kernel, strides, padding, dilations = (
+        tuple(map(int, given)) for given in (attrs.pool_size, attrs.strides, attrs.padding, attrs.dilation)
+    )
+    return Pool("max", x, x, kernel, strides, padding, dilations, bool(attrs.ceil_mode))
+
+
+def _is_static(ty: relax.Type) -> bool:
+    """Whether it is a tensor, or a tuple of tensors, of known shapes."""
+    if isinstance(ty, relax.TupleType):
+        return all(_is_static(field) for field in ty.fields)
+    shape = ty.shape if isinstance(ty, relax.TensorType) else None
+    return shape is not None and all(isinstance(dim, IntImm) for dim in shape)
