@@ -40,4 +40,4 @@ def runner(peer: str, model: Path, feeds: Feeds, threads: int) -> Runner:
 def first_line(error: BaseException) -> str:
     """What an exception says, short enough for a table."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:160]
+    return text.splitlines()[0][:300]

@@ -12,6 +12,8 @@ import onnxruntime as ort
 from ..errors import UnsupportedError
 from . import Feeds, Refused, Runner, first_line
 
+PROVIDERS = ["CPUExecutionProvider"]
+
 ERRORS = 3
 """Log severity that hides warnings."""
 
@@ -42,19 +44,14 @@ class Session:
         optimize: bool = True,
         folder: Path | None = None,
     ) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = ERRORS
-        levels = ort.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+        options = _options(threads, optimize)
         if integer:
             options.add_session_config_entry("session.qdqisint8allowed", "1")
         if folder is not None:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
         try:
-            self.session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self.session = ort.InferenceSession(source, options, providers=PROVIDERS)
         except Exception as error:  # ONNX Runtime has one exception class per status code, all direct Exceptions
             file = model if isinstance(model, Path) else None
             raise UnsupportedError(f"ONNX Runtime refuses the model: {first_line(error)}", file=file) from None
@@ -78,7 +75,7 @@ class Session:
 def runner(model: Path, feeds: Feeds, threads: int) -> Runner:
     """See ``tvmopt.peers``. Inputs and outputs are bound once, so a run copies nothing through Python."""
     try:
-        session = Session(model, threads=threads).session
+        session = ort.InferenceSession(str(model), _options(threads), providers=PROVIDERS)
         binding = session.io_binding()
         for name, array in feeds.items():
             binding.bind_cpu_input(name, np.ascontiguousarray(array))
@@ -88,3 +85,13 @@ def runner(model: Path, feeds: Feeds, threads: int) -> Runner:
     except Exception as error:
         raise Refused(f"refused: {first_line(error)}") from None
     return lambda: session.run_with_iobinding(binding)
+
+
+def _options(threads: int, optimize: bool = True) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ERRORS
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+    return options

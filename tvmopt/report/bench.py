@@ -74,9 +74,7 @@ def compare(
 ) -> Comparison:
     """Time ``runners``, of which the first is tvmopt, and list those that were ``refused`` with their status."""
     times = interleave(runners)
-    rows = [
-        Row(name, statistics.median(runs) * 1e6, min(runs) * 1e6, len(runs), "ok") for name, runs in times.items()
-    ]
+    rows = [Row(name, statistics.median(runs) * 1e6, min(runs) * 1e6, len(runs), "ok") for name, runs in times.items()]
     rows += [Row(name, None, None, 0, status) for name, status in refused.items()]
     own, *others = times
     ratio = {name: statistics.median(times[name]) / statistics.median(times[own]) for name in others}

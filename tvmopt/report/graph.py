@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
 MOVES = frozenset(
-    "Expand Flatten Gather Identity MaxPool Pad Relu Reshape Resize Slice Split Squeeze Transpose Unsqueeze".split()
+    ("Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Relu", "Reshape", "Resize", "Slice", "Split")
+    + ("Squeeze", "Transpose", "Unsqueeze")
 )
 """Ops whose outputs hold values of their first input (or zero), so that its quantization range is theirs too."""
 

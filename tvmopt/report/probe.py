@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
-
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from . import graph

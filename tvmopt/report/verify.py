@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -94,7 +94,9 @@ class Verification:
     layers: list[Layer]
 
 
-def run(path: Path, target: str, build: Build, artifact: Runnable, samples: Samples, layer_samples: int) -> Verification:
+def run(
+    path: Path, target: str, build: Build, artifact: Runnable, samples: Samples, layer_samples: int
+) -> Verification:
     """Compare ``artifact``, compiled from the ONNX file ``path``, with ONNX Runtime on ``samples``.
 
     ``build`` compiles the cut form of the model (see ``probe``) for the comparison layer by layer.
@@ -157,7 +159,8 @@ def _layers(model: ir.Model, build: Build, samples: Samples, count: int) -> list
     names = [tap.name for tap in taps]
     reference = Session(probe.tapped(model, taps), integer=True)
     tallies = {name: _Tally() for name in names}
-    artifact, fed = None, {}
+    artifact: Runnable | None = None
+    fed: dict[str, str] = {}
     for index, feeds in zip(range(count), samples, strict=False):
         log.info("verify: layers, sample %d of %d", index + 1, min(count, len(samples)))
         theirs = reference.run(feeds, names)
