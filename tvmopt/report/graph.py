@@ -9,8 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 MOVES = frozenset(
-    ("Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Relu", "Reshape", "Resize", "Slice", "Split")
-    + ("Squeeze", "Transpose", "Unsqueeze")
+    "Expand Flatten Gather Identity MaxPool Pad Relu Reshape Resize Slice Split Squeeze Transpose Unsqueeze".split()
 )
 """Ops whose outputs hold values of their first input (or zero), so that its quantization range is theirs too."""
 
