@@ -27,7 +27,8 @@ def test_no_two_live_buffers_overlap(buffers: list[Buffer], alignment: int) -> N
     spans = list(zip(plan.buffers, plan.offsets, strict=True))
     for i, (a, at) in enumerate(spans):
         assert at % alignment == 0
-        assert 0 <= at and at + a.size <= plan.size
+        assert at >= 0
+        assert at + a.size <= plan.size
         for b, bt in spans[:i]:
             if a.first <= b.last and b.first <= a.last:
                 assert at + a.size <= bt or bt + b.size <= at
@@ -68,4 +69,6 @@ def test_hole_of_largest_first_is_repaired(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_report_names_every_buffer() -> None:
     report = place([Buffer("conv", 100, 0, 1), Buffer("pool", 20, 1, 2)], 16).report()
-    assert "conv" in report and "pool" in report and "arena 144 bytes" in report
+    assert "conv" in report
+    assert "pool" in report
+    assert "arena 144 bytes" in report

@@ -1,0 +1,154 @@
+"""Shared libraries: what they compute, what they need, and what is in them."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tvm import relax, te
+
+from tvmopt import target as targets
+from tvmopt.backends import image, library, link, source
+from tvmopt.errors import DependencyError, TvmoptError
+from tvmopt.model import Model
+from tvmopt.runtime.library import Library
+
+from .harness import make_model
+
+
+def build(model: Model, folder: Path, target: str = "host") -> Library:
+    path = folder / "model.so"
+    path.write_bytes(library.build(model, targets.get(target), {"target": target}))
+    return Library(path)
+
+
+def scale(x: te.Tensor, w: te.Tensor) -> te.Tensor:
+    """x [N, K] float32, w [K] -> x * w."""
+    return te.compute(x.shape, lambda i, k: x[i, k] * w[k], name="scale")
+
+
+def softmax(x: te.Tensor) -> te.Tensor:
+    """Rows of x [N, K]: needs expf and scratch memory."""
+    from tvm import topi
+
+    return topi.nn.softmax(x)
+
+
+def big_scratch(x: te.Tensor) -> te.Tensor:
+    """x [N, K] -> x mirrored twice, through a copy that does not fit on the stack."""
+    n, k = x.shape
+    copy = te.compute((n, k), lambda i, j: x[i, k - 1 - j], name="copy")
+    return te.compute((n, k), lambda i, j: copy[n - 1 - i, j], name="out")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Library, np.ndarray, Path]:
+    """x -> scale -> big_scratch -> softmax, with outputs (softmax, scaled, x itself)."""
+    weight = np.linspace(-1, 1, 64, dtype="float32")
+
+    def graph(emit, x):
+        scaled = emit(scale, x, weight)
+        return emit(softmax, emit(big_scratch, scaled)), scaled, x
+
+    folder = tmp_path_factory.mktemp("library")
+    return build(make_model(graph, x=((40, 64), "float32")), folder), weight, folder / "model.so"
+
+
+def test_computes(made: tuple[Library, np.ndarray, Path]) -> None:
+    model, weight, _ = made
+    x = np.random.default_rng(0).standard_normal((40, 64), dtype="float32")
+    got = model.run({"x": x})
+    mirrored = (x * weight)[::-1, ::-1]
+    expected = np.exp(mirrored - mirrored.max(1, keepdims=True))
+    np.testing.assert_allclose(got["y0"], expected / expected.sum(1, keepdims=True), rtol=1e-5)
+    assert np.array_equal(got["y1"], x * weight)
+    assert np.array_equal(got["y2"], x)
+
+
+def test_needs_only_libc_and_libm(made: tuple[Library, np.ndarray, Path]) -> None:
+    undefined = subprocess.run(["nm", "-D", "-u", made[2]], capture_output=True, text=True, check=True).stdout
+    symbols = {line.split()[-1].partition("@")[0] for line in undefined.splitlines() if line.split()[0] == "U"}
+    assert symbols <= {"expf", "memcpy", "memset"}
+    dynamic = subprocess.run(["readelf", "-d", made[2]], capture_output=True, text=True, check=True).stdout
+    needed = {line.split("[")[1].rstrip("]") for line in dynamic.splitlines() if "(NEEDED)" in line}
+    assert needed <= {"libm.so.6", "libc.so.6"}
+
+
+def test_exports_three_functions(made: tuple[Library, np.ndarray, Path]) -> None:
+    listing = subprocess.run(["nm", "-D", "--defined-only", made[2]], capture_output=True, text=True, check=True)
+    names = {line.split()[-1] for line in listing.stdout.splitlines()}
+    assert names == {"tvmopt_model_run", "tvmopt_model_check", "tvmopt_model_describe"}
+
+
+def test_weights_are_read_only(made: tuple[Library, np.ndarray, Path]) -> None:
+    _, weight, path = made
+    sections = subprocess.run(["readelf", "-SW", path], capture_output=True, text=True, check=True).stdout
+    (row,) = (line.split("]")[1].split() for line in sections.splitlines() if " .rodata " in line)
+    start, size, flags = int(row[3], 16), int(row[4], 16), row[6]
+    assert flags == "A", "neither writable nor executable"
+    assert weight.tobytes() in path.read_bytes()[start : start + size]
+
+
+def test_plan_is_in_the_manifest(made: tuple[Library, np.ndarray, Path]) -> None:
+    model, _, _ = made
+    memory = model.manifest["memory"]
+    assert memory["workspace_bytes"] == model.workspace_bytes == memory["workspace_lower_bound"]
+    assert any("scratch" in buffer["name"] for buffer in memory["buffers"])
+
+
+def test_in_place(tmp_path: Path) -> None:
+    """A chain of elementwise kernels is computed in the caller's output."""
+
+    def negate(x: te.Tensor) -> te.Tensor:
+        return te.compute(x.shape, lambda *i: -x(*i), name="negate")
+
+    model = build(make_model(lambda emit, x: emit(negate, emit(negate, emit(negate, x))), x=((999,), "int8")), tmp_path)
+    assert model.workspace_bytes == 0
+    x = np.arange(999, dtype="int16").astype("int8")
+    assert np.array_equal(model.run({"x": x})["y0"], -x)
+    assert np.array_equal(x, np.arange(999, dtype="int16").astype("int8")), "the input is the caller's"
+
+
+def test_sources_compile_without_a_warning(tmp_path: Path) -> None:
+    model = make_model(lambda emit, x: emit(softmax, x), x=((3, 5), "float32"))
+    model = model.replace(source='odd */ "name"?.onnx')
+    host = targets.get("host")
+    made = image.make(model, host, "net", alignment=16, stack_bytes=64)
+    source.write(made, tmp_path, {})
+    strict = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    link.run([*link.compiler(host), *strict, "-c", "net.c", "net_data.S"], tmp_path)
+    (tmp_path / "both.c").write_text('#include "net.h"\nint bytes[TVMOPT_NET_WORKSPACE_BYTES + 1];\n')
+    link.run([*link.compiler(host), *strict, "-c", "both.c"], tmp_path)
+
+
+def test_workspace_must_be_aligned(made: tuple[Library, np.ndarray, Path]) -> None:
+    run = ctypes.CDLL(str(made[2])).tvmopt_model_run
+    assert run(None, None, None) == 2
+    assert run(None, None, ctypes.c_void_p(8)) == 2
+
+
+def test_model_of_moves_only(tmp_path: Path) -> None:
+    """Nothing to compute: outputs are a reshape of the input and a constant."""
+
+    def graph(emit, x):
+        flat = relax.BlockBuilder.current().emit(relax.op.reshape(x, (6,)))
+        return flat, relax.BlockBuilder.current().emit(relax.const(np.arange(3, dtype="int32")))
+
+    got = build(make_model(graph, x=((2, 3), "int8")), tmp_path).run({"x": np.arange(6, dtype="int8").reshape(2, 3)})
+    assert np.array_equal(got["y0"], np.arange(6))
+    assert np.array_equal(got["y1"], np.arange(3))
+
+
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DependencyError, match=r"needs a C compiler.*tvmopt\[cross\]"):
+        link.compiler(targets.get("host"))
+
+
+def test_failing_compiler(tmp_path: Path) -> None:
+    with pytest.raises(TvmoptError, match=r"missing\.c"):
+        link.run([*link.compiler(targets.get("host")), "missing.c"], tmp_path)

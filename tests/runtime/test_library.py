@@ -1,0 +1,149 @@
+"""Loading and running shared libraries: errors, threads, and what has to be installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import timeit
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tvm import te
+
+from tests.backends.harness import make_model
+from tvmopt import abi
+from tvmopt import target as targets
+from tvmopt.backends import library
+from tvmopt.errors import ArtifactError, InputError
+from tvmopt.model import Model
+from tvmopt.runtime.library import Library
+
+
+def sums(x: te.Tensor) -> te.Tensor:
+    """x [N, K] int32 -> sums of every row, through a copy of x (so that a workspace is needed)."""
+    copy = te.compute(x.shape, lambda i, k: x[i, k] * 3, name="copy")
+    k = te.reduce_axis((0, x.shape[1]))
+    return te.compute((x.shape[0],), lambda i: te.sum(copy[i, k], axis=k), name="sums")
+
+
+def build(path: Path, model: Model) -> Library:
+    path.write_bytes(library.build(model, targets.get("host"), {"target": "host"}))
+    return Library(path)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("library") / "model.so"
+    build(path, make_model(lambda emit, x: emit(sums, x), x=((50, 40), "int32")))
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(path: Path) -> Library:
+    return Library(path)
+
+
+def test_describes_itself(model: Library) -> None:
+    ((x,), (y,)) = model.inputs, model.outputs
+    assert (x.name, x.shape, x.dtype, x.scale) == ("x", (50, 40), "int32", None)
+    assert (y.name, y.shape, y.dtype) == ("y0", (50,), "int32")
+    assert model.manifest["target"] == "host"
+    assert model.workspace_bytes >= 50 * 40 * 4
+
+
+def test_inputs_of_any_layout(model: Library) -> None:
+    x = np.arange(4000, dtype="int32").reshape(40, 100)
+    for view in (x.T[::2], np.asfortranarray(x[:, :50].T), x[:, :50].T.tolist()):
+        array = np.asarray(view, "int32")
+        assert np.array_equal(model.run({"x": array})["y0"], array.sum(1) * 3)
+
+
+def test_input_of_any_alignment(model: Library) -> None:
+    memory = np.zeros(50 * 40 * 4 + 4, "uint8")
+    x = memory[4:].view("int32").reshape(50, 40)
+    x[:] = np.arange(40)
+    assert (model.run({"x": x})["y0"] == 3 * 780).all()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "node 'x': no value"),
+        ({"z": np.zeros((50, 40), "int32")}, "node 'z': is not an input.*inputs: x"),
+        ({"x": np.zeros((50, 40), "int32"), "z": np.zeros(1)}, "node 'z': is not an input"),
+        ({"x": np.zeros((50, 41), "int32")}, r"node 'x': has shape \[50, 41\], not \[50, 40\]"),
+        ({"x": np.zeros((50, 40), "int64")}, "node 'x': has dtype int64, not int32"),
+    ],
+)
+def test_wrong_inputs(model: Library, inputs: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        model.run(inputs)
+
+
+def test_threads_do_not_disturb_each_other(model: Library) -> None:
+    inputs = [np.random.default_rng(i).integers(-99, 99, (50, 40), "int32") for i in range(1000)]
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda x: model.run({"x": x})["y0"], inputs))
+    assert all(np.array_equal(y, x.sum(1) * 3) for x, y in zip(inputs, results, strict=True))
+
+
+def test_many_runs_do_not_grow(model: Library) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    inputs = {"x": np.zeros((50, 40), "int32")}
+    for _ in range(100):
+        model.run(inputs)
+    before = resident()
+    for _ in range(10_000):
+        model.run(inputs)
+    assert resident() - before < 64, "pages"
+
+
+def test_calling_costs_microseconds(tmp_path: Path) -> None:
+    def negate(x: te.Tensor) -> te.Tensor:
+        return te.compute(x.shape, lambda i: -x[i], name="negate")
+
+    one_op = build(tmp_path / "one_op.so", make_model(lambda emit, x: emit(negate, x), x=((16,), "int8")))
+    inputs = {"x": np.zeros(16, "int8")}
+    assert min(timeit.repeat(lambda: one_op.run(inputs), number=2000, repeat=7)) / 2000 < 8e-6
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "cut", "flipped"])
+def test_damaged_files_are_refused(path: Path, tmp_path: Path, damage: str) -> None:
+    data = bytearray(path.read_bytes())
+    other = tmp_path / "other.so"
+    if damage == "flipped":
+        data[len(data) // 2] ^= 1
+    if damage != "missing":
+        other.write_bytes(b"hello" if damage == "text" else bytes(data[:-1] if damage == "cut" else data))
+    with pytest.raises(ArtifactError, match=r"other\.so: (cannot be read|is not a library|is damaged)"):
+        Library(other)
+
+
+def test_other_library_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.c").write_text("int nothing;\n")
+    subprocess.run(["cc", "-shared", "-o", tmp_path / "raw.so", tmp_path / "empty.c"], check=True)
+    (tmp_path / "empty.so").write_bytes(abi.seal((tmp_path / "raw.so").read_bytes()))
+    with pytest.raises(ArtifactError, match="cannot be loaded on this machine"):
+        Library(tmp_path / "empty.so")
+
+
+def test_needs_only_numpy(path: Path) -> None:
+    """The process that runs a model imports nothing that only the compiler needs."""
+    script = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from tvmopt.model import Model
+from tvmopt.runtime.library import Library
+y = Library(Path({str(path)!r})).run({{"x": np.ones((50, 40), "int32")}})["y0"]
+assert (y == 120).all()
+allowed = sys.stdlib_module_names | {{"tvmopt", "numpy", "__main__", "__editable___tvmopt_0_1_0_finder"}}
+print(*sorted({{name.partition(".")[0] for name in sys.modules}} - allowed))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not {"tvm", "tvm_ffi", "onnx", "onnx_ir", "msgspec"} & set(done.stdout.split()), done.stdout

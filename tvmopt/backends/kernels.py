@@ -1,0 +1,161 @@
+"""Scheduled PrimFuncs -> plain C functions in one object file, without TVM's calling convention.
+
+``f(A: Buffer, B: Buffer)`` with ``alloc C``  ->  ``int32_t f(A *, B *, C *)``
+
+A kernel takes the addresses of its buffers, then of its scratch buffers, and returns 0. Buffers may have any
+alignment that their element type allows. The object needs memcpy, memset and libm, and, only if a loop is
+parallel, ``TVMBackendParallelLaunch``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..target import Target
+
+if TYPE_CHECKING:
+    import tvm
+    from tvm import tirx
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """Lowered kernels.
+
+    Attributes
+    ----------
+    mod     : the functions, by symbol, ready for code generation.
+    scratch : by symbol, the bytes of each scratch buffer, in parameter order.
+    """
+
+    mod: tvm.ir.IRModule
+    scratch: dict[str, tuple[int, ...]]
+
+
+def lower(funcs: Mapping[str, tuple[tirx.PrimFunc, Mapping[int, int]]], target: Target, stack_bytes: int) -> Kernels:
+    """Lower each function as far as code generation wants it.
+
+    funcs       : by symbol, a function and which parameters share memory: {parameter: earlier parameter}; the
+                  former is then not a parameter of the kernel.
+    stack_bytes : a buffer of at most this size stays on the stack (or in registers), where the compiler may
+                  reason about it; larger ones become scratch. In a parallel loop all of them are on the stack.
+    """
+    import tvm
+    from tvm import tirx
+
+    mod = tvm.IRModule({symbol: func for symbol, (func, _) in funcs.items()})
+    mod = _passes(target)(mod)
+    raw, scratch = {}, {}
+    for gv, func in mod.functions.items():
+        raw[gv], scratch[gv.name_hint] = _raw_pointers(func, gv.name_hint, funcs[gv.name_hint][1], stack_bytes)
+    mod = tvm.IRModule(raw)
+    mod = tvm.transform.Sequential([tirx.transform.LowerTVMBuiltin(), tirx.transform.LowerIntrin()])(mod)
+    return Kernels(mod, scratch)
+
+
+def write_object(kernels: Kernels, target: Target, path: Path) -> None:
+    """Compile the kernels with LLVM."""
+    import tvm
+
+    build = tvm.get_global_func("target.build.llvm")
+    build(kernels.mod, target.tvm()).write_to_file(str(path), "o")
+
+
+def _passes(target: Target) -> tvm.transform.Pass:
+    """``tvm.s_tir.pipeline`` for a CPU: without GPU passes and the packed calling convention."""
+    import tvm
+    from tvm.s_tir import transform as s
+    from tvm.tirx import transform as t
+
+    return tvm.transform.Sequential(
+        [
+            t.BindTarget(target.tvm()),
+            s.CanonicalizeLoop(),
+            s.LowerInitBlock(),
+            s.PlanAndUpdateBufferAllocationLocation(),
+            s.ConvertBlocksToOpaque(),
+            s.CompactBufferAllocation(),
+            s.LowerMatchBuffer(),
+            s.StmtSimplify(),
+            s.AnnotateIrregularLoop(),
+            s.LowerOpaqueBlock(),
+            t.FlattenBuffer(),
+            t.BF16ComputeLegalize(),
+            t.NarrowDataType(32),
+            s.LoopPartition(),
+            t.VectorizeLoop(),
+            t.StorageRewrite(),
+            s.HoistIfThenElse(),
+            t.UnrollLoop(),
+            s.RenormalizeSplitPattern(),
+            t.StmtSimplify(),
+            t.RemoveNoOp(),
+            s.RewriteUnsafeSelect(),
+            t.CommonSubexprElim(),
+        ]
+    )
+
+
+def _raw_pointers(
+    func: tirx.PrimFunc, symbol: str, same: Mapping[int, int], stack_bytes: int
+) -> tuple[tirx.PrimFunc, tuple[int, ...]]:
+    """Buffer parameters become pointers, large allocations become parameters after them."""
+    import tvm
+    import tvm_ffi
+    from tvm import ir, tirx
+
+    pointers: dict[int, Any] = {}
+    declared = []
+    for number, param in enumerate(func.params):
+        if number in same:
+            pointers[number] = pointers[same[number]]
+        else:
+            pointers[number] = _pointer(f"p_{param.name}", param.ty.dtype)
+        declared.append(tirx.DeclBuffer(param, data=pointers[number]))
+
+    on_stack = _allocated_in_parallel(func.body)
+    scratch: list[Any] = []
+    sizes: list[int] = []
+
+    def allocate(alloc: tirx.AllocBuffer) -> tirx.Stmt:
+        (elements,) = map(int, alloc.buffer.ty.shape)
+        dtype = tvm.DataType(str(alloc.buffer.ty.dtype))
+        size = elements * -(-dtype.bits * dtype.lanes // 8)
+        if size <= stack_bytes or any(alloc.buffer.same_as(buffer) for buffer in on_stack):
+            return tirx.AllocBuffer(
+                alloc.buffer, {**alloc.annotations, "disable_lower_builtin": tirx.IntImm("int32", 1)}
+            )
+        scratch.append(_pointer(f"scratch{len(scratch)}", alloc.buffer.ty.dtype))
+        sizes.append(size)
+        return tirx.DeclBuffer(alloc.buffer, data=scratch[-1])
+
+    body = tvm_ffi.structural_map(func.body, (tirx.AllocBuffer, allocate))
+    params = [pointers[n] for n in range(len(func.params)) if n not in same]
+    code = tirx.SeqStmt([*declared, body])
+    raw = tirx.PrimFunc([*params, *scratch], code, ir.PrimType("int32"), attrs=func.attrs)
+    # Memory is laid out so that no two parameters overlap, except where both are only read.
+    return raw.with_attr({"global_symbol": symbol, "tirx.noalias": True}), tuple(sizes)
+
+
+def _pointer(name: str, dtype: Any) -> Any:
+    from tvm import ir
+
+    return ir.Var(name, ir.PointerType(ir.PrimType(str(dtype)), "global"))
+
+
+def _allocated_in_parallel(body: tirx.Stmt) -> list[Any]:
+    """Buffers allocated inside parallel loops: each thread needs its own."""
+    import tvm_ffi
+    from tvm import tirx
+
+    found: list[Any] = []
+
+    def inside(loop: tirx.For) -> None:
+        if loop.kind == tirx.ForKind.PARALLEL:
+            tvm_ffi.structural_walk(loop.body, (tirx.AllocBuffer, lambda alloc: found.append(alloc.buffer)))
+
+    tvm_ffi.structural_walk(body, (tirx.For, inside))
+    return found

@@ -1,0 +1,38 @@
+"""A model as a Linux shared library that needs nothing but libc and libm: ``tvmopt_model_run`` and what it calls."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .. import abi
+from ..model import Model
+from ..target import Target
+from . import image, kernels, link, source
+
+# Kernel buffers up to this size stay on the stack: accumulator tiles that should live in registers.
+_STACK_BYTES = 4096
+
+_EXPORTS = "{ global: tvmopt_model_describe; tvmopt_model_check; tvmopt_model_run; local: *; };\n"
+
+
+def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
+    """Compile a lowered model; returns the file.
+
+    manifest : what the library tells of itself, to which the plan of its memory is added.
+
+    Raises UnsupportedError for a model that is not static, DependencyError without a C compiler.
+    """
+    compiler = link.compiler(target)
+    made = image.make(model, target, "model", alignment=max(16, target.vector_bytes), stack_bytes=_STACK_BYTES)
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
+        folder = Path(name)
+        source.write(made, folder, manifest)
+        kernels.write_object(made.kernels, target, folder / "model_kernels.o")
+        (folder / "exports").write_text(_EXPORTS)
+        flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-Wl,--version-script=exports", "-Wl,-z,defs"]
+        files = ["model.c", "model_data.S", "model_kernels.o"]
+        link.run([*compiler, *flags, "-o", "model.so", *files, "-lm"], folder)
+        library = (folder / "model.so").read_bytes()
+    return abi.seal(library)

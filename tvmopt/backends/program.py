@@ -1,0 +1,155 @@
+"""A lowered model as a flat program: which kernel runs on which tensors, in order. What a C back end needs of Relax."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import UnsupportedError
+from ..model import Model
+
+if TYPE_CHECKING:
+    import tvm
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A piece of memory. Reshapes of a value are the same tensor.
+
+    Attributes
+    ----------
+    name  : of the Relax variable that defines it.
+    bytes : its size.
+    input : which model input it is, or None.
+    data  : its value when it is a constant, or None.
+    """
+
+    name: str
+    bytes: int
+    input: int | None = None
+    data: np.ndarray | None = None
+
+    @property
+    def computed(self) -> bool:
+        """Whether a kernel writes it."""
+        return self.input is None and self.data is None
+
+
+@dataclass(frozen=True)
+class Call:
+    """One step: a kernel, and the tensors (indices into ``Program.tensors``) it reads and writes."""
+
+    kernel: str
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The steps of a model.
+
+    Attributes
+    ----------
+    tensors : all of them; equal constants appear once.
+    calls   : in order.
+    outputs : the tensor of each model output.
+    kernels : the PrimFuncs, by the names that ``calls`` use; parameters are the reads, then the writes.
+    """
+
+    tensors: tuple[Tensor, ...]
+    calls: tuple[Call, ...]
+    outputs: tuple[int, ...]
+    kernels: dict[str, tvm.tirx.PrimFunc]
+
+
+def read(model: Model) -> Program:
+    """Read ``main`` of a lowered model: ``call_tir``, reshapes, tuples and nothing else.
+
+    Raises UnsupportedError for a symbolic shape or any other operator.
+    """
+    return _Reader(model).read()
+
+
+class _Reader:
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.tensors: list[Tensor] = []
+        self.calls: list[Call] = []
+        self.constants: dict[tuple[str, bytes], int] = {}  # dtype and digest -> tensor
+        self.values: dict[tvm.ir.Var, tuple[int, ...]] = {}  # variable -> its tensors; one, or a tuple's
+
+    def read(self) -> Program:
+        import tvm
+
+        main = self.model.mod["main"]
+        for index, param in enumerate(main.params):
+            self.values[param] = self.add(Tensor(param.name, self.size(param.ty, param.name), input=index))
+        for block in main.body.blocks:
+            for binding in block.bindings:
+                self.values[binding.var] = self.bind(binding.var.name, binding.value)
+        kernels = {
+            gv.name_hint: func for gv, func in self.model.mod.functions.items() if isinstance(func, tvm.tirx.PrimFunc)
+        }
+        called = {call.kernel: kernels[call.kernel] for call in self.calls}
+        return Program(tuple(self.tensors), tuple(self.calls), self.value(main.body.body), called)
+
+    def bind(self, name: str, value: tvm.ir.Expr) -> tuple[int, ...]:
+        import tvm
+
+        if not isinstance(value, tvm.ir.Call):
+            return self.value(value)
+        op = getattr(value.op, "name", str(value.op))
+        if op == "relax.call_tir":
+            if len(value.args) > 2:
+                raise self.unsupported(name, "a kernel depends on a symbolic shape")
+            out = value.ty
+            types = list(out.fields) if isinstance(out, tvm.ir.TupleType) else [out]
+            reads = self.value(value.args[1])
+            writes = tuple(t for type_ in types for t in self.add(Tensor(name, self.size(type_, name))))
+            self.calls.append(Call(value.args[0].name_hint, reads, writes))
+            return writes
+        if op == "relax.reshape":
+            return self.value(value.args[0])
+        raise self.unsupported(name, f"operator {op} was not lowered to a kernel")
+
+    def value(self, value: tvm.ir.Expr) -> tuple[int, ...]:
+        """The tensors of a variable, a constant, or a tuple of them."""
+        import tvm
+
+        if isinstance(value, tvm.ir.Var):
+            return self.values[value]
+        if isinstance(value, tvm.ir.Tuple):
+            return tuple(t for field in value.fields for t in self.value(field))
+        if isinstance(value, tvm.ir.TupleGetItem):
+            return (self.value(value.tuple_value)[value.index],)
+        if isinstance(value, tvm.ir.GenericConst):
+            return self.constant(value.value.numpy())
+        raise self.unsupported("main", f"a {type(value).__name__} is not a tensor")
+
+    def constant(self, data: np.ndarray) -> tuple[int, ...]:
+        data = np.ascontiguousarray(data)
+        key = (str(data.dtype), hashlib.sha256(data.tobytes()).digest())
+        if key not in self.constants:
+            (self.constants[key],) = self.add(Tensor(f"constant{len(self.constants)}", data.nbytes, data=data))
+        return (self.constants[key],)
+
+    def add(self, tensor: Tensor) -> tuple[int]:
+        self.tensors.append(tensor)
+        return (len(self.tensors) - 1,)
+
+    def size(self, type_: tvm.ir.Type, name: str) -> int:
+        """Bytes of a tensor of static shape."""
+        import tvm
+
+        shape: Sequence[tvm.ir.Expr] = type_.shape
+        if not all(isinstance(dim, tvm.tirx.IntImm) for dim in shape):
+            raise self.unsupported(name, f"its shape ({', '.join(map(str, shape))}) is not known when compiling")
+        elements = int(np.prod([int(dim) for dim in shape], dtype=np.int64))
+        return elements * -(-tvm.DataType(str(type_.dtype)).bits // 8)
+
+    def unsupported(self, node: str, reason: str) -> UnsupportedError:
+        return UnsupportedError(reason, file=self.model.source, node=node, hint='backend "vm" may be able to run it')

@@ -1,0 +1,144 @@
+"""Run a model that is a shared library. Needs numpy, and nothing of the compiler."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..abi import ABI, check_seal
+from ..errors import ArtifactError, InputError
+from ..model import TensorSpec
+
+
+class _Tensor(ctypes.Structure):
+    """``tvmopt_tensor``."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("dtype", ctypes.c_char_p),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("rank", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+        ("scale", ctypes.c_float),
+        ("zero_point", ctypes.c_int32),
+    )
+
+    def spec(self) -> TensorSpec:
+        quantized = self.scale != 0
+        return TensorSpec(
+            self.name.decode(),
+            tuple(self.shape[: self.rank]),
+            self.dtype.decode(),
+            float(np.float32(self.scale)) if quantized else None,
+            self.zero_point if quantized else None,
+        )
+
+
+class _Model(ctypes.Structure):
+    """``tvmopt_model``."""
+
+    _fields_ = (
+        ("abi", ctypes.c_uint32),
+        ("workspace_alignment", ctypes.c_uint32),
+        ("workspace_bytes", ctypes.c_uint64),
+        ("inputs_count", ctypes.c_uint64),
+        ("outputs_count", ctypes.c_uint64),
+        ("inputs", ctypes.POINTER(_Tensor)),
+        ("outputs", ctypes.POINTER(_Tensor)),
+        ("manifest", ctypes.c_char_p),
+    )
+
+
+class Library:
+    """A compiled model, loaded. Threads may share one: each uses a workspace of its own.
+
+    Attributes
+    ----------
+    inputs          : specs, in the order of the model.
+    outputs         : likewise.
+    manifest        : what the library tells of itself.
+    workspace_bytes : memory that one call needs besides inputs and outputs.
+
+    Raises ArtifactError for a file that is damaged, of another version, or not for this machine.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_seal(path)
+        try:
+            library = ctypes.CDLL(str(path.resolve()))
+            library.tvmopt_model_describe.restype = ctypes.POINTER(_Model)
+            model = library.tvmopt_model_describe().contents
+        except (OSError, AttributeError) as error:
+            raise ArtifactError(f"cannot be loaded on this machine: {error}", file=path) from None
+        if model.abi != ABI:
+            raise ArtifactError(f"was compiled for ABI {model.abi}, this tvmopt has ABI {ABI}", file=path)
+        self.manifest: dict[str, Any] = json.loads(model.manifest)
+        if library.tvmopt_model_check():
+            raise ArtifactError(f"this CPU cannot run code for {self.manifest.get('target')}", file=path)
+        self.inputs = tuple(model.inputs[i].spec() for i in range(model.inputs_count))
+        self.outputs = tuple(model.outputs[i].spec() for i in range(model.outputs_count))
+        self.workspace_bytes = int(model.workspace_bytes)
+        self._alignment = int(model.workspace_alignment)
+        self._run = library.tvmopt_model_run
+        self._run.argtypes = [ctypes.c_void_p] * 3
+        self._wanted = tuple((spec.name, np.dtype(spec.dtype), spec.shape) for spec in self.inputs)
+        self._given = tuple((spec.name, np.dtype(spec.dtype), spec.shape) for spec in self.outputs)
+        self._thread = threading.local()
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute the outputs. Contiguous inputs are read where they are; the outputs are new arrays.
+
+        Raises InputError for a missing or unknown name, a wrong shape or a wrong dtype.
+        """
+        if len(inputs) != len(self._wanted):
+            self._check_names(inputs)
+        call = self._call()
+        kept = []  # copies of inputs that are not contiguous live until the call is over
+        for i, (name, dtype, shape) in enumerate(self._wanted):
+            array = inputs.get(name)
+            if type(array) is not np.ndarray or array.dtype != dtype or array.shape != shape:
+                array = self._check(name, dtype, shape, inputs)
+            if not array.flags.c_contiguous:
+                array = np.ascontiguousarray(array)
+                kept.append(array)
+            call.inputs[i] = array.__array_interface__["data"][0]
+        results = {}
+        for i, (name, dtype, shape) in enumerate(self._given):
+            results[name] = array = np.empty(shape, dtype)
+            call.outputs[i] = array.__array_interface__["data"][0]
+        self._run(call.inputs, call.outputs, call.workspace)
+        return results
+
+    def _call(self) -> Any:
+        """This thread's workspace and the two arrays of addresses."""
+        call = self._thread
+        if not hasattr(call, "workspace"):
+            call.memory = np.empty(self.workspace_bytes + self._alignment, np.uint8)
+            address = call.memory.__array_interface__["data"][0]
+            call.workspace = address + -address % self._alignment
+            call.inputs = (ctypes.c_void_p * len(self._wanted))()
+            call.outputs = (ctypes.c_void_p * len(self._given))()
+        return call
+
+    def _check_names(self, inputs: Mapping[str, np.ndarray]) -> None:
+        unknown = inputs.keys() - {name for name, _, _ in self._wanted}
+        if unknown:
+            known = ", ".join(name for name, _, _ in self._wanted)
+            raise InputError("is not an input of this model", node=min(unknown), hint=f"inputs: {known}")
+
+    def _check(self, name: str, dtype: np.dtype, shape: tuple[Any, ...], inputs: Mapping[str, Any]) -> np.ndarray:
+        if name not in inputs:
+            self._check_names(inputs)
+            raise InputError("no value was given for this input", node=name)
+        array = np.asarray(inputs[name])
+        if array.dtype != dtype:
+            raise InputError(f"has dtype {array.dtype}, not {dtype}", node=name)
+        if array.shape != shape:
+            raise InputError(f"has shape {list(array.shape)}, not {list(shape)}", node=name)
+        return array
