@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-MOVES = frozenset(
-    "Expand Flatten Gather Identity MaxPool Pad Relu Reshape Resize Slice Split Squeeze Transpose Unsqueeze".split()
-)
+_LAYOUT = {"Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+_PICK = {"Gather", "MaxPool", "Pad", "Relu", "Resize", "Slice", "Split"}
+MOVES = _LAYOUT | _PICK
 """Ops whose outputs hold values of their first input (or zero), so that its quantization range is theirs too."""
 
 
