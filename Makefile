@@ -1,8 +1,11 @@
 # make demo: set up .venv, then run the main job on the bundled model
 # make test: set up .venv, then every check that CI runs
 PYTHON ?= python3
+comma := ,
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# Artifacts are linked by a C compiler; where there is none, one comes as a wheel.
+EXTRAS := test$(if $(shell command -v cc || command -v gcc || command -v clang),,$(comma)cross)
 
 .PHONY: demo test lint clean
 
@@ -23,5 +26,5 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("tvmopt needs Python 3.10 or newer: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
