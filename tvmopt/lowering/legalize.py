@@ -11,12 +11,13 @@ from .quantize import dequantized, quantized
 def legalize(mod: tvm.ir.IRModule) -> tvm.ir.IRModule:
     """Operator calls -> ``call_tir``; chains of elementwise ops -> one function; reshapes stay and cost nothing."""
     passes = [
-        relax.transform.LegalizeOps({"relax.quantize": _quantize, "relax.dequantize": _dequantize}),
+        relax.transform.LegalizeOps(
+            {"relax.quantize": _quantize, "relax.dequantize": _dequantize}, skip_ops=["relax.reshape"]
+        ),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FoldConstant(),
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
-        relax.transform.RewriteDataflowReshape(),
         relax.transform.DeadCodeElimination(["main"]),
     ]
     return tvm.transform.Sequential(passes)(mod)
