@@ -1,0 +1,49 @@
+"""ONNX -> Model: read, check, normalize to one QDQ form, import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from ..errors import TvmoptError, UnsupportedError
+from ..model import Model
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def load(
+    source: str | PathLike[str] | bytes | onnx.ModelProto, shapes: Mapping[str, Sequence[int]] | None = None
+) -> Model:
+    """Load an ONNX model: a file, its bytes, or a ModelProto.
+
+    ``shapes`` gives inputs their shapes, {"input": (1, 3, 224, 224)}; dimensions that stay symbolic are
+    strings in the model's specs (``require_static`` refuses them).
+
+    Raises ModelError for an invalid model, UnsupportedError for a valid one that cannot be imported,
+    InputError for shapes that do not fit it. Each names the file and, where there is one, the node.
+    """
+    import onnx
+
+    from .pipeline import load_source
+
+    file = "<memory>" if isinstance(source, bytes | onnx.ModelProto) else str(source)
+    try:
+        return load_source(source, shapes or {}).replace(source=file)
+    except TvmoptError as error:
+        error.file = error.file or file
+        raise
+
+
+def require_static(model: Model) -> None:
+    """Raise UnsupportedError, saying how to bind them, when inputs have symbolic dimensions."""
+    for spec in model.inputs:
+        if any(isinstance(dim, str) for dim in spec.shape):
+            shape = [dim if isinstance(dim, int) else 1 for dim in spec.shape]
+            raise UnsupportedError(
+                f"input '{spec.name}' has unbound dimensions: ({', '.join(map(str, spec.shape))})",
+                file=model.source,
+                hint=f"bind them, on the command line as --shape {spec.name}={','.join(map(str, shape))}, "
+                f"in Python as shapes={{'{spec.name}': {tuple(shape)}}}",
+            )

@@ -1,0 +1,190 @@
+"""A normalized ONNX graph -> Relax, with TVM's operator converters and our own."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnx_ir as ir
+import tvm
+from tvm import relax, tirx
+from tvm.relax.frontend.onnx import onnx_frontend
+
+from ..errors import ModelError, TvmoptError, UnsupportedError
+from .converters import CONVERTERS, Call
+
+# Element types of which TVM holds several in a byte, or none at all; they travel in wider ones.
+_WIDER = {
+    np.dtype(ml_dtypes.int2): np.int8,
+    np.dtype(ml_dtypes.uint2): np.uint8,
+    np.dtype(ml_dtypes.int4): np.int8,
+    np.dtype(ml_dtypes.uint4): np.uint8,
+}
+
+# Operators that understand a shape where ONNX has a tensor of int64.
+_TAKES_SHAPES = {
+    "Cast", "CastLike", "Concat", "ConstantOfShape", "Equal", "Expand", "Gather", "Reshape", "Resize", "Shape",
+    "Slice", "Squeeze", "Where",
+}  # fmt: skip
+
+# Operators whose one output is a tuple, an ONNX sequence.
+_GIVES_SEQUENCE = {
+    "ConcatFromSequence", "Optional", "OptionalGetElement", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
+    "SequenceInsert", "SplitToSequence",
+}  # fmt: skip
+
+
+class Importer:
+    """Builds ``main`` out of one graph, binding every ONNX value to a variable of its name."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._graph = model.graph
+        self._opset = model.opset_imports[""]
+        self._bb = relax.BlockBuilder()
+        self._exprs: dict[ir.Value, Any] = {}
+        self._symbols: dict[str, tirx.Var] = {}
+        self._names: dict[str, str] = {}
+
+    def run(self) -> tvm.ir.IRModule:
+        """Convert the graph.
+
+        Raises UnsupportedError, naming the node, for what no converter knows; ModelError for an input that
+        is not a tensor.
+        """
+        parameters = [self._parameter(value) for value in self._graph.inputs]
+        for value in self._graph.initializers.values():
+            self._exprs[value] = _constant(value)
+        with self._bb.function("main", parameters):
+            with self._bb.dataflow():
+                for node in self._graph:
+                    self._convert(node)
+                outputs = [self._tensor(self._exprs[value]) for value in self._graph.outputs]
+                result = self._bb.emit_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
+            self._bb.emit_func_output(result)
+        if len(outputs) == 1:
+            self._names[result.name] = str(self._graph.outputs[0].name)
+        return _Rename(self._names).run(self._bb.get())
+
+    def _parameter(self, value: ir.Value) -> relax.Var:
+        if not isinstance(value.type, ir.TensorType) or value.dtype == ir.DataType.STRING:
+            raise UnsupportedError(f"the graph input '{value.name}' is {value.type}, not a tensor of numbers")
+        if value.shape is None:
+            raise UnsupportedError(
+                f"the number of dimensions of the graph input '{value.name}' is unknown",
+                hint=f"give its shape, as in shapes={{'{value.name}': (1, 3, 224, 224)}}",
+            )
+        shape = [dim if isinstance(dim, int) else self._symbol(dim, value, i) for i, dim in enumerate(value.shape)]
+        dtype = value.type.dtype.numpy()
+        name = str(value.name)
+        var = relax.Var(name, relax.TensorType(shape, np.dtype(_WIDER.get(dtype, dtype)).name))
+        self._exprs[value] = var
+        self._names[name] = name
+        return var
+
+    def _symbol(self, dim: ir.SymbolicDim, value: ir.Value, axis: int) -> tirx.Var:
+        name = dim.value or f"{value.name}_{axis}"
+        return self._symbols.setdefault(name, tirx.Var(name, "int64"))
+
+    def _convert(self, node: ir.Node) -> None:
+        inputs = onnx_frontend.onnx_input(None if value is None else self._exprs[value] for value in node.inputs)
+        if node.op_type not in _TAKES_SHAPES:
+            inputs = onnx_frontend.onnx_input(None if expr is None else self._tensor(expr) for expr in inputs)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                expr = self._call(node, inputs)
+                if isinstance(expr, relax.Expr):
+                    expr = self._bb.normalize(expr)
+        except TvmoptError as error:
+            error.node = error.node or node.name
+            raise
+        except Exception as error:
+            raise UnsupportedError(f"{node.op_type} cannot be imported: {_reason(error)}", node=node.name) from error
+        if len(node.outputs) == 1 and (node.op_type in _GIVES_SEQUENCE or not _is_tuple(expr)):
+            self._bind(node.outputs[0], expr)
+            return
+        if not isinstance(expr, relax.Tuple):
+            whole = self._bb.emit(expr)
+            expr = [relax.TupleGetItem(whole, index) for index in range(len(whole.ty.fields))]
+        if len(node.outputs) > len(expr):
+            raise UnsupportedError(f"only the first {len(expr)} outputs of {node.op_type} are supported", node=node.name)
+        for value, item in zip(node.outputs, expr, strict=False):
+            self._bind(value, item)
+
+    def _call(self, node: ir.Node, inputs: list[Any]) -> Any:
+        attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
+        if node.op_type in CONVERTERS:
+            return CONVERTERS[node.op_type](Call(self._bb, node, inputs, attributes, self._opset))
+        converters = onnx_frontend._get_convert_map()
+        if node.domain or node.op_type not in converters:
+            raise UnsupportedError(f"operator {node.op_type} is not supported", node=node.name)
+        attributes["tvm_custom"] = {"name": node.name, "num_outputs": len(node.outputs)}
+        convert = converters[node.op_type].get_converter(self._opset)
+        # The last argument is for weights that stay parameters; here they are constants.
+        return convert(self._bb, inputs, attributes, [{}, {}])
+
+    def _bind(self, value: ir.Value, expr: Any) -> None:
+        """Give a computed tensor a variable of its ONNX name; shapes, constants and variables stay as they are."""
+        if isinstance(expr, tvm.ir.Call | relax.TupleGetItem) and not isinstance(expr.ty, relax.ShapeType):
+            expr = self._bb.emit(expr, name_hint=str(value.name))
+            self._names[expr.name] = str(value.name)
+        self._exprs[value] = expr
+
+    def _tensor(self, expr: Any) -> Any:
+        """A shape as the int64 tensor that it is in ONNX."""
+        if tvm.ir.is_prim_expr(expr):
+            expr = relax.ShapeExpr([expr])
+            return self._bb.normalize(relax.op.reshape(self._tensor(expr), ()))
+        if isinstance(expr, relax.ShapeExpr) and all(isinstance(dim, tirx.IntImm) for dim in expr.values):
+            return relax.const(np.array([int(dim) for dim in expr.values], np.int64))
+        if isinstance(expr.ty, relax.ShapeType):
+            return self._bb.normalize(relax.op.shape_to_tensor(expr))
+        return expr
+
+
+@relax.expr_functor.mutator
+class _Rename(relax.PyExprMutator):
+    """Give every variable named in ``names`` its new name."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        super().__init__()
+        self._new = names
+
+    def run(self, mod: tvm.ir.IRModule) -> tvm.ir.IRModule:
+        mod = relax.transform.CanonicalizeBindings()(mod)
+        mod["main"] = self.visit_expr(mod["main"])
+        return mod
+
+    def visit_dataflow_var_def_(self, var: relax.DataflowVar) -> relax.Var:
+        name = self._new.get(var.name, var.name)
+        return var if name == var.name else relax.DataflowVar(name, var.ty)
+
+    def visit_var_def_(self, var: relax.Var) -> relax.Var:
+        name = self._new.get(var.name, var.name)
+        return var if name == var.name else relax.Var(name, var.ty)
+
+
+def _constant(value: ir.Value) -> tvm.ir.GenericConst:
+    assert value.const_value is not None
+    if value.const_value.dtype == ir.DataType.STRING:
+        raise UnsupportedError("string tensors are not supported", node=value.name)
+    array = value.const_value.numpy()
+    return relax.const(np.ascontiguousarray(array).astype(_WIDER.get(array.dtype, array.dtype), copy=False).reshape(array.shape))
+
+
+def _attribute(attribute: ir.Attr) -> Any:
+    value = onnx.helper.get_attribute_value(ir.to_proto(attribute))
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_tuple(expr: Any) -> bool:
+    return isinstance(expr, relax.Tuple) or isinstance(getattr(expr, "ty", None), relax.TupleType)
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a converter's complaint, without where in TVM it was raised."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__).rstrip(".")

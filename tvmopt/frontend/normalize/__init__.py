@@ -1,0 +1,65 @@
+"""Rewriting an ONNX graph, with onnx-ir, into the one form the compiler knows.
+
+Every quantized operator becomes DequantizeLinear -> float operator -> QuantizeLinear. What remains of
+integer arithmetic, MatMulInteger and ConvInteger whose int32 result is used as such, stays as it is.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes import Sequential, common
+
+from ...errors import UnsupportedError
+from .. import contrib, qparams, shapes
+from ..fold import fold_constants
+from . import conv, dynamic, elementwise, fused, matmul, plain, pool, quantize
+from .builder import Builder, Rule
+
+RULES: dict[tuple[str, str], Rule] = {
+    **{(contrib.DOMAIN, name): rule for name, rule in elementwise.RULES.items()},
+    **{(contrib.DOMAIN, name): rule for name, rule in fused.RULES.items()},
+    **{(contrib.DOMAIN, name): rule for name, rule in matmul.RULES.items()},
+    **{(contrib.DOMAIN, name): rule for name, rule in pool.RULES.items()},
+    **{(contrib.DOMAIN, name): rule for name, rule in quantize.RULES.items()},
+    **{(domain, name): rule for name, rule in conv.RULES.items() for domain in ("", contrib.DOMAIN)},
+    ("", "QLinearMatMul"): matmul.RULES["QLinearMatMul"],
+    **{("", name): rule for name, rule in dynamic.RULES.items()},
+    **{("", name): rule for name, rule in plain.RULES.items()},
+}
+"""(domain, operator) -> the rule that rewrites it."""
+
+
+def normalize(model: ir.Model) -> None:
+    """Rewrite ``model`` in place: rules, constant folding and shape inference, until nothing changes.
+
+    Raises ModelError for quantization parameters that are no such thing, UnsupportedError for an operator
+    whose rule needs a rank that shape inference does not find.
+    """
+    clean = Sequential(common.IdentityEliminationPass(), common.RemoveUnusedNodesPass())
+    changed = True
+    while changed:
+        changed = _rewrite(model)
+        clean(model)
+        qparams.check(model)
+        changed |= fold_constants(model)
+        if changed:
+            shapes.infer(model, strict=False)
+    for node in model.graph:
+        if node.domain == contrib.DOMAIN:
+            raise UnsupportedError(f"the number of dimensions {node.op_type} works on is unknown", node=node.name)
+
+
+def _rewrite(model: ir.Model) -> bool:
+    """Apply every rule that fits, from the outputs on, so that the largest pattern is found first."""
+    graph, changed = model.graph, False
+    for node in reversed(list(graph)):
+        rule = RULES.get((node.domain, node.op_type))
+        if rule is None or node.graph is None:
+            continue
+        to = Builder(node, model.opset_imports[""])
+        values = rule(to)
+        if values is None:
+            continue
+        ir.convenience.replace_nodes_and_values(graph, node, [node], to.nodes, node.outputs[: len(values)], values)
+        changed = True
+    return changed

@@ -1,0 +1,57 @@
+"""Operators of ai.onnx that say nothing at inference, or say it the long way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from ..fold import constant
+from .builder import Builder, Rule
+
+
+def _dropout(to: Builder) -> Sequence[ir.Value] | None:
+    """Dropout -> Identity, unless it is in training mode or its mask is used."""
+    training = to.input(2)
+    mask_used = len(to.node.outputs) > 1 and (to.node.outputs[1].uses() or to.node.outputs[1].is_graph_output())
+    if mask_used or (training is not None and (constant(training) is None or constant(training).any())):
+        return None
+    return [to.op("Identity", to.input(0))]
+
+
+def _transpose(to: Builder) -> Sequence[ir.Value] | None:
+    """Transpose(DQ(weight)) -> DQ(transposed weight)."""
+    found = _dequantized_weight(to.input(0))
+    if found is None:
+        return None
+    node, weight = found
+    perm = list(to.node.attributes.get_ints("perm", range(weight.ndim)[::-1]))
+    return [_turned(to, node, weight, perm)]
+
+
+def _gemm(to: Builder) -> Sequence[ir.Value] | None:
+    """Gemm(A, DQ(weight), C, transB=1) -> Gemm(A, DQ(transposed weight), C)."""
+    found = _dequantized_weight(to.input(1))
+    if found is None or not to.node.attributes.get_int("transB", 0):
+        return None
+    return [to.op("Gemm", to.input(0), _turned(to, *found, [1, 0]), to.input(2), **to.kept("transB"))]
+
+
+def _dequantized_weight(value: ir.Value | None) -> tuple[ir.Node, np.ndarray] | None:
+    """The DequantizeLinear that gives ``value`` out of a constant, and that constant."""
+    node = value.producer() if value is not None else None
+    if node is None or node.op_type != "DequantizeLinear" or node.attributes.get_int("block_size", 0):
+        return None
+    weight = constant(node.inputs[0])
+    return None if weight is None else (node, weight)
+
+
+def _turned(to: Builder, dequantize: ir.Node, weight: np.ndarray, perm: list[int]) -> ir.Value:
+    axis = perm.index(dequantize.attributes.get_int("axis", 1) % weight.ndim)
+    turned = to.constant(np.ascontiguousarray(weight.transpose(perm)))
+    attributes = {name: attribute.value for name, attribute in dequantize.attributes.items()} | {"axis": axis}
+    return to.op("DequantizeLinear", turned, *dequantize.inputs[1:], **attributes)
+
+
+RULES: dict[str, Rule] = {"Dropout": _dropout, "Gemm": _gemm, "Transpose": _transpose}

@@ -1,0 +1,48 @@
+"""The frontend's stages in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import Sequential, common
+
+from ..model import Model
+from . import operators, shapes, specs, structure
+from .importer import Importer
+from .normalize import normalize
+from .read import read
+
+
+def load_source(source: str | PathLike[str] | bytes | onnx.ModelProto, bound: Mapping[str, Sequence[int]]) -> Model:
+    """Read, check, bind, normalize and import; see ``frontend.load``."""
+    file = read(source)
+    structure.check(file.proto)
+    model = ir.from_proto(file.proto)
+    if file.folder is not None:
+        ir.external_data.set_base_dir(model.graph, file.folder)
+    output_names = [str(value.name) for value in model.graph.outputs]
+    _prepare(model)
+    operators.check(model)
+    shapes.bind(model, bound)
+    shapes.infer(model, strict=True)
+    normalize(model)
+    mod = Importer(model).run()
+    inputs = specs.of_inputs(model.graph, mod)
+    outputs = specs.of_outputs(model.graph, mod, output_names)
+    return Model(mod, inputs, outputs, sha256=file.sha256)
+
+
+def _prepare(model: ir.Model) -> None:
+    """Functions inlined, constants in one place, nodes in order and each with a name."""
+    Sequential(
+        common.InlinePass(),
+        common.TopologicalSortPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.RemoveInitializersFromInputsPass(),
+    )(model)
+    for node in model.graph.all_nodes():
+        first = next((value.name for value in node.outputs if value.name), "")
+        node.name = node.name or f"{node.op_type}:{first}"
