@@ -8,6 +8,7 @@ import numpy as np
 from tvm import tirx
 
 from ..quant.regions import Clamp
+from ..target import Target
 
 Expr = Any
 """A TIR expression of one element."""
@@ -50,6 +51,17 @@ def rounded(product: Expr) -> Expr:
     float32 changes no value, costs one instruction, and is not looked through.
     """
     return tirx.Max(product, f32(np.finfo(np.float32).min))
+
+
+def fma(x: Expr, factor: Expr, addend: Expr, target: Target) -> Expr:
+    """``x * factor + addend`` rounded once, for a float32 ``x`` that is an integer of at most 16 bits.
+
+    An x86 CPU without AVX2 has no such instruction: there float64 holds the product and the sum exactly.
+    """
+    if target.llvm.mtriple.startswith("x86_64") and target.vector_bytes < 32:
+        wide = x.astype("float64") * factor.astype("float64") + addend.astype("float64")
+        return wide.astype("float32")
+    return tirx.call_intrin("float32", "tirx.fma", x, factor, addend)
 
 
 def shift(clamp: Clamp, by: int) -> Clamp:

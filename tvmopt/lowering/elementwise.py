@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from tvm import te
 
+from ..quant.params import QParams
 from ..quant.regions import Binary
 from ..target import Target
-from .arith import Expr, centered, rounded, saturate, shift
+from .arith import Expr, centered, fma, rounded, saturate, shift
 from .dispatch import activation, as_stored, lower, wants
 from .kernel import Kernel, Stored
 
@@ -35,37 +36,46 @@ def _(region: Binary, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
         held_b = Stored(region.constant.shape, str(region.b.dtype))
         fixed = (region.constant,)
     a, b, y = as_stored(region.a, held_a), as_stored(region.b, held_b), as_stored(region.y, out)
-    clamp = shift(region.clamp, int(y.zero_point) - int(region.y.zero_point))
-    constants = (
-        *fixed,
-        _scales(region),
-        np.array([a.zero_point, b.zero_point, y.zero_point, *clamp], np.int32),
-    )
+    integers = np.array([*_offsets(region, a, b), _moved(y, region.y), *shift(region.clamp, _moved(y, region.y))], np.int32)
     tensors = [te.placeholder(held.physical, held.dtype, name) for held, name in ((held_a, "a"), (held_b, "b"))]
-    scales = te.placeholder((2,), "float32", "scales")
-    integers = te.placeholder((5,), "int32", "integers")
+    scales = te.placeholder((3,), "float32", "scales")
+    zero_points = te.placeholder((5,), "int32", "zero_points")
 
     def element(*place: Expr) -> Expr:
         index = out.logical(place)
-        left = centered(_read(tensors[0], held_a, index), integers[0])
-        right = centered(_read(tensors[1], held_b, index), integers[1])
+        left = centered(_read(tensors[0], held_a, index), zero_points[0])
+        right = centered(_read(tensors[1], held_b, index), zero_points[1])
         if region.op == "mul":
-            value = left * right * scales[0]
+            value = rounded(left * right * scales[0]) + scales[2]
         else:
-            left, right = rounded(left * scales[0]), rounded(right * scales[1])
-            value = left + right if region.op == "add" else left - right
-        return saturate(value, integers[2], integers[3], integers[4], out.dtype)
+            value = fma(left, scales[0], fma(right, scales[1], scales[2], target), target)
+        return saturate(value, zero_points[2], zero_points[3], zero_points[4], out.dtype)
 
     result = te.compute(out.physical, element, "y")
-    return Kernel(te.create_prim_func([*tensors, scales, integers, result]), constants, out)
+    return Kernel(te.create_prim_func([*tensors, scales, zero_points, result]), (*fixed, _scales(region), integers), out)
+
+
+def _moved(stored: QParams, model: QParams) -> int:
+    """How much higher a tensor's elements are stored than the model has them: 0, or +-128."""
+    return int(stored.zero_point) - int(model.zero_point)
+
+
+def _offsets(region: Binary, a: QParams, b: QParams) -> tuple[int, int]:
+    """What is taken off the stored operands: products are of centered values, sums of the model's own values."""
+    if region.op == "mul":
+        return int(a.zero_point), int(b.zero_point)
+    return _moved(a, region.a), _moved(b, region.b)
 
 
 def _scales(region: Binary) -> np.ndarray:
-    """What the centered operands (mul: their product, first entry) are multiplied by; float32 [2]."""
+    """What the operands (mul: their product) are multiplied by, and what is added then; float32 [3]."""
     f32 = np.float32
+    a_zp, b_zp, y_zp = (f32(int(p.zero_point)) for p in (region.a, region.b, region.y))
     if region.op == "mul":
-        return np.array([f32(f32(region.a.scale * region.b.scale) / region.y.scale), 0], np.float32)
-    return np.array([region.a.scale / region.y.scale, region.b.scale / region.y.scale], np.float32)
+        return np.array([f32(f32(region.a.scale * region.b.scale) / region.y.scale), 0, y_zp], np.float32)
+    ra, rb = f32(region.a.scale / region.y.scale), f32(region.b.scale / region.y.scale)
+    rb = -rb if region.op == "sub" else rb
+    return np.array([ra, rb, y_zp - f32(ra * a_zp + rb * b_zp)], np.float32)
 
 
 def _read(tensor: te.Tensor, held: Stored, index: Sequence[Expr]) -> Expr:

@@ -71,7 +71,7 @@ def nbytes(type_: relax.Type) -> int:
     if isinstance(type_, relax.TupleType):
         return sum(map(nbytes, type_.fields))
     shape = static_shape(type_)
-    return 0 if shape is None else math.prod(shape) * (tvm.DataType(str(type_.dtype)).bits + 7) // 8
+    return 0 if shape is None else -(-math.prod(shape) * tvm.DataType(str(type_.dtype)).bits // 8)
 
 
 def is_float(type_: relax.Type) -> bool:

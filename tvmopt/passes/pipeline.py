@@ -42,7 +42,7 @@ def run(model: Model) -> Model:
         name = str(step.info.name).removeprefix("tvmopt.")
         try:
             mod = step(mod)
-        except tvm.error.TVMError as error:
+        except Exception as error:
             reason = f"pass {name} failed: {str(error).strip().splitlines()[-1]}"
             raise TvmoptError(reason, file=model.source, hint=f"already run: {', '.join(done) or 'none'}") from error
         after = counts(mod)

@@ -76,22 +76,30 @@ def _(region: Concat, *xs: np.ndarray) -> np.ndarray:
 
 @run.register
 def _(region: Binary, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
-    """MLAS order: add, sub: ``a * ra + (b * rb + fixed)``; mul: ``((a - a_zp) * (b - b_zp)) * (sa * sb / sy)``."""
+    """ONNX Runtime's QLinearAdd and QLinearMul on x86 (MLAS), with its order of operations.
+
+    add, sub: ``fma(a, ra, fma(b, rb, fixed))``, ``fixed = y_zp - (ra * a_zp + rb * b_zp)``, ``ra = a.scale / y.scale``;
+    mul: ``float32((a - a_zp) * (b - b_zp)) * ratio + y_zp`` (two roundings), ``ratio = (a.scale * b.scale) / y.scale``.
+    The sum includes y's zero point before it is rounded half to even. Subtraction negates ``rb``.
+    """
     b = region.constant if region.constant is not None else rest[0]
     f32 = np.float32
     a_zp, b_zp, y_zp = (f32(int(p.zero_point)) for p in (region.a, region.b, region.y))
     av, bv = a.astype(f32), b.astype(f32)
     if region.op == "mul":
         ratio = f32(f32(region.a.scale * region.b.scale) / region.y.scale)
-        value = ((av - a_zp) * (bv - b_zp)) * ratio
+        value = ((av - a_zp) * (bv - b_zp)) * ratio + y_zp
     else:
         ra, rb = f32(region.a.scale / region.y.scale), f32(region.b.scale / region.y.scale)
-        value = (av - a_zp) * ra
-        other = (bv - b_zp) * rb
-        value = value + other if region.op == "add" else value - other
-    lo, hi = region.clamp
-    value = np.clip(value, f32(lo) - y_zp, f32(hi) - y_zp)
-    return (np.rint(value).astype(np.int32) + int(region.y.zero_point)).astype(region.y.dtype)
+        rb = -rb if region.op == "sub" else rb
+        fixed = f32(y_zp - f32(ra * a_zp + rb * b_zp))
+        value = fma(av, ra, fma(bv, rb, fixed))
+    return np.clip(np.rint(value), *region.clamp).astype(region.y.dtype)
+
+
+def fma(x: np.ndarray, factor: np.float32, addend: np.ndarray | np.float32) -> np.ndarray:
+    """``x * factor + addend`` rounded once to float32, for x of at most 16 bits (exact in float64 before)."""
+    return (x.astype(np.float64) * np.float64(factor) + np.asarray(addend, np.float64)).astype(np.float32)
 
 
 @run.register

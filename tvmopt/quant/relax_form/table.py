@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import tvm
+import tvm_ffi
 from tvm import relax
 from tvm.ir import GenericConst
 
@@ -33,7 +33,7 @@ class _Reader:
         values = self.evaluate(value)
         if self.tensor is None or self.params is None:
             raise Unfit("it depends on no quantized input")
-        if not tvm.ir.structural_equal(value.ty.shape, self.tensor.ty.shape):
+        if not tvm_ffi.structural_equal(value.ty.shape, self.tensor.ty.shape):
             raise Unfit("a constant changes its input's shape")
         return Table(self.params, y, _quantize(values, y), tuple(self.ops)), (self.tensor,)
 
