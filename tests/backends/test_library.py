@@ -116,7 +116,7 @@ def test_sources_compile_without_a_warning(tmp_path: Path) -> None:
     model = make_model(lambda emit, x: emit(softmax, x), x=((3, 5), "float32"))
     model = model.replace(source='odd */ "name"?.onnx')
     host = targets.get("host")
-    made = image.make(model, host, "net", alignment=16, stack_bytes=64)
+    made = image.make(model, host, "net", alignment=16, stack_bytes=64, parallel=False)
     source.write(made, tmp_path, {})
     strict = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
     link.run([*link.compiler(host), *strict, "-c", "net.c", "net_data.S"], tmp_path)

@@ -4,7 +4,7 @@
 
 A kernel takes the addresses of its buffers, then of its scratch buffers, and returns 0. Buffers may have any
 alignment that their element type allows. The object needs memcpy, memset and libm, and, only if a loop is
-parallel, ``TVMBackendParallelLaunch``.
+parallel, ``__TVMBackendParallelLaunch`` (templates/parallel.c).
 """
 
 from __future__ import annotations
@@ -35,18 +35,21 @@ class Kernels:
     scratch: dict[str, tuple[int, ...]]
 
 
-def lower(funcs: Mapping[str, tuple[tirx.PrimFunc, Mapping[int, int]]], target: Target, stack_bytes: int) -> Kernels:
+def lower(
+    funcs: Mapping[str, tuple[tirx.PrimFunc, Mapping[int, int]]], target: Target, *, stack_bytes: int, parallel: bool
+) -> Kernels:
     """Lower each function as far as code generation wants it.
 
     funcs       : by symbol, a function and which parameters share memory: {parameter: earlier parameter}; the
                   former is then not a parameter of the kernel.
     stack_bytes : a buffer of at most this size stays on the stack (or in registers), where the compiler may
                   reason about it; larger ones become scratch. In a parallel loop all of them are on the stack.
+    parallel    : keep parallel loops; otherwise they become serial ones.
     """
     import tvm
     from tvm import tirx
 
-    mod = tvm.IRModule({symbol: func for symbol, (func, _) in funcs.items()})
+    mod = tvm.IRModule({symbol: func if parallel else _serial(func) for symbol, (func, _) in funcs.items()})
     mod = _passes(target)(mod)
     raw, scratch = {}, {}
     for gv, func in mod.functions.items():
@@ -97,6 +100,18 @@ def _passes(target: Target) -> tvm.transform.Pass:
             t.CommonSubexprElim(),
         ]
     )
+
+
+def _serial(func: tirx.PrimFunc) -> tirx.PrimFunc:
+    import tvm_ffi
+    from tvm import tirx
+
+    def serial(loop: tirx.For) -> tirx.For:
+        if loop.kind != tirx.ForKind.PARALLEL:
+            return loop
+        return tirx.For(loop.loop_var, loop.min, loop.extent, tirx.ForKind.SERIAL, loop.body)
+
+    return func.with_body(tvm_ffi.structural_map(func.body, (tirx.For, serial)))
 
 
 def _raw_pointers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,27 @@ _STACK_BYTES = 4096
 _EXPORTS = "{ global: tvmopt_model_describe; tvmopt_model_check; tvmopt_model_run; local: *; };\n"
 
 
-def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
+def build(model: Model, target: Target, manifest: dict[str, Any], threads: int = 1) -> bytes:
     """Compile a lowered model; returns the file.
 
     manifest : what the library tells of itself, to which the plan of its memory is added.
+    threads  : that one call uses; the library has workers of its own if there is more than one.
 
     Raises UnsupportedError for a model that is not static, DependencyError without a C compiler.
     """
     compiler = link.compiler(target)
-    made = image.make(model, target, "model", alignment=max(16, target.vector_bytes), stack_bytes=_STACK_BYTES)
+    alignment = max(16, target.vector_bytes)
+    made = image.make(model, target, "model", alignment=alignment, stack_bytes=_STACK_BYTES, parallel=threads > 1)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
         folder = Path(name)
         source.write(made, folder, manifest)
         kernels.write_object(made.kernels, target, folder / "model_kernels.o")
         (folder / "exports").write_text(_EXPORTS)
-        flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-Wl,--version-script=exports", "-Wl,-z,defs"]
         files = ["model.c", "model_data.S", "model_kernels.o"]
+        flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-Wl,--version-script=exports", "-Wl,-z,defs"]
+        if threads > 1:
+            shutil.copy(source.template("parallel.c"), folder)
+            files.append("parallel.c")
+            flags += ["-pthread", f"-DTHREADS={threads}"]
         link.run([*compiler, *flags, "-o", "model.so", *files, "-lm"], folder)
-        library = (folder / "model.so").read_bytes()
-    return abi.seal(library)
+        return abi.seal((folder / "model.so").read_bytes())

@@ -81,8 +81,13 @@ def _memory(image: Image) -> dict[str, Any]:
     }
 
 
-def _fill(template: str, path: Path, common: dict[str, str | int], **values: str | int) -> None:
-    text = resources.files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
+def template(name: str) -> Path:
+    """A file of ``templates/``."""
+    return Path(str(resources.files(__package__))) / "templates" / name
+
+
+def _fill(name: str, path: Path, common: dict[str, str | int], **values: str | int) -> None:
+    text = template(name).read_text(encoding="utf-8")
     path.write_text(Template(text).substitute(common, **values), encoding="utf-8")
 
 

@@ -85,6 +85,7 @@ class Library:
         self.outputs = tuple(model.outputs[i].spec() for i in range(model.outputs_count))
         self.workspace_bytes = int(model.workspace_bytes)
         self._alignment = int(model.workspace_alignment)
+        self._library = library
         self._run = library.tvmopt_model_run
         self._run.argtypes = [ctypes.c_void_p] * 3
         self._wanted = tuple((spec.name, np.dtype(spec.dtype), spec.shape) for spec in self.inputs)
