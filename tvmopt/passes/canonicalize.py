@@ -8,7 +8,7 @@ from tvm import relax
 from tvm.ir import GenericConst
 
 from ..quant.relax_form.evaluate import evaluate, is_elementwise
-from ..quant.relax_form.scope import Expr, Var, op_name
+from ..quant.relax_form.scope import Expr, Var, constant, op_name, static_shape
 from . import moves
 from .graph import Rewriter, rewrite
 
@@ -46,8 +46,8 @@ class _Canonicalize(Rewriter):
         if name == "relax.shape_to_tensor":
             shape = self.scope.value(call.args[0])
             if isinstance(shape, relax.Call) and op_name(shape) == "relax.shape_of":
-                sizes = moves.static_shape(shape.args[0].ty)
-                return None if sizes is None else relax.const(np.array(sizes, np.int64))
+                sizes = static_shape(shape.args[0].ty)
+                return None if sizes is None else constant(np.array(sizes, np.int64))
             return None
         tensors = [arg for arg in call.args if isinstance(arg.ty, relax.TensorType)]
         if not tensors or not all(isinstance(arg, GenericConst) for arg in tensors):
@@ -57,9 +57,9 @@ class _Canonicalize(Rewriter):
             for arg in call.args
         ]
         if is_elementwise(call):
-            return relax.const(evaluate(call, arrays))
+            return constant(evaluate(call, arrays))
         if name == "relax.take" and call.attrs.axis is not None and len(tensors) == 2:
             index = np.where(arrays[1] < 0, arrays[1] + arrays[0].shape[int(call.attrs.axis)], arrays[1])
-            return relax.const(np.take(arrays[0], index, int(call.attrs.axis)))
+            return constant(np.take(arrays[0], index, int(call.attrs.axis)))
         folded = moves.fold(call, call.ty)
         return folded if isinstance(folded, GenericConst) else None

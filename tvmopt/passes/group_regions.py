@@ -9,6 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from ..quant.cost import computes_in_float
 from ..quant.regions import Conv, MatMul, Table
 from ..quant.relax_form import Match, Scope, Unfit, read, to_function
 from ..quant.relax_form.read import HEAVY, MAXIMUM, max_pool
@@ -58,7 +59,7 @@ class _Group(Rewriter):
             matches[var] = match
             live.update(operands(value) if match is None else (v for v in match.inputs if isinstance(v, Var)))
         for var, value in self.graph.bindings:
-            if matches.get(var, 0) is None and _computes_in_float(value):
+            if matches.get(var, 0) is None and computes_in_float(value):
                 self.reasons[var.name] = noted.get(var.name) or self.default_reason(value)
         return matches
 
@@ -153,11 +154,3 @@ class _Group(Rewriter):
 def _is_identity(table: Table) -> bool:
     low, high = table.x.range
     return table.x.same(table.y) and np.array_equal(table.table, np.arange(low, high + 1))
-
-
-def _computes_in_float(value: Expr) -> bool:
-    """Whether a binding that is in no region does float arithmetic."""
-    return (
-        isinstance(value, relax.Call)
-        and any(isinstance(arg.ty, relax.TensorType) and str(arg.ty.dtype).startswith("float") for arg in value.args)
-    )

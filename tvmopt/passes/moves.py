@@ -10,7 +10,7 @@ from tvm.ir import GenericConst
 
 from ..quant.params import QParams
 from ..quant.reference import dequantize, quantize
-from ..quant.relax_form.scope import Expr, op_name
+from ..quant.relax_form.scope import Expr, constant, op_name, static_shape
 
 _RESHAPES = ("relax.reshape", "relax.flatten", "relax.expand_dims", "relax.squeeze", "relax.nn.batch_flatten")
 _ONE_OPERAND = (
@@ -76,19 +76,11 @@ def fold(call: Expr, like: relax.TensorType) -> Expr:
     array = call.args[0].value.numpy()
     if name == "relax.permute_dims":
         axes = call.attrs.axes
-        return relax.const(np.ascontiguousarray(array.transpose(None if axes is None else [int(a) for a in axes])))
+        return constant(np.ascontiguousarray(array.transpose(None if axes is None else [int(a) for a in axes])))
     shape = static_shape(like)
     if name in _RESHAPES and shape is not None:
-        return relax.const(array.reshape(shape))
+        return constant(array.reshape(shape))
     return call
-
-
-def static_shape(type_: relax.Type) -> tuple[int, ...] | None:
-    """A tensor's shape when it has no symbolic dimension."""
-    shape = getattr(type_, "shape", None)
-    if not isinstance(shape, relax.ShapeExpr) or not all(hasattr(size, "value") for size in shape):
-        return None
-    return tuple(int(size) for size in shape)
 
 
 def _axis_after(call: relax.Call, axis: int) -> int | None:

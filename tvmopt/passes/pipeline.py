@@ -7,8 +7,8 @@ from tvm import relax
 
 from ..errors import TvmoptError
 from ..model import Model, PassRecord
+from ..quant.cost import counts
 from .canonicalize import Canonicalize
-from .counts import counts
 from .fuse_pad import FusePad
 from .group_regions import FLOAT_REASONS, GroupRegions
 from .hoist_quantize import HoistQuantize
@@ -29,7 +29,7 @@ def passes() -> list[tvm.transform.Pass]:
     ]
 
 
-def run(model: Model) -> Model:
+def run(model: Model, *, sparsity: bool = True) -> Model:
     """Apply the passes to an imported model: its int8 regions become composite functions.
 
     Appends one PassRecord per pass that changed something, and fills ``float_reasons``.

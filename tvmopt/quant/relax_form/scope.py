@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import tvm
 from tvm import relax
 from tvm.ir import GenericConst
 
@@ -126,6 +127,19 @@ def op_name(call: relax.Call) -> str:
     return str(getattr(call.op, "name", None) or call.op.name_hint)
 
 
+def static_shape(type_: relax.Type) -> tuple[int, ...] | None:
+    """A tensor's shape when it has no symbolic dimension."""
+    shape = getattr(type_, "shape", None)
+    if not isinstance(shape, relax.ShapeExpr) or not all(hasattr(size, "value") for size in shape):
+        return None
+    return tuple(int(size) for size in shape)
+
+
 def is_8bit(dtype: np.dtype) -> bool:
     """Whether regions compute on tensors of this dtype."""
     return dtype in (np.int8, np.uint8)
+
+
+def constant(array: np.ndarray) -> GenericConst:
+    """``array`` with the dtype it has; ``relax.const`` alone narrows int64 and float64."""
+    return relax.const(tvm.runtime.tensor(np.asarray(array)))

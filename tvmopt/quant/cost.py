@@ -1,0 +1,127 @@
+"""What ops and modules cost, in numbers that passes change."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import tvm
+from tvm import relax
+from tvm.ir import GenericConst, GlobalVar
+
+from .relax_form.read import CONV_TRANSPOSE, HEAVY
+from .relax_form.scope import Expr, Scope, Unfit, op_name, static_shape
+
+
+def counts(mod: tvm.IRModule) -> dict[str, int]:
+    """Counts of ``main`` and the composites it calls: the entries of a history.
+
+    macs              : multiply-accumulates of convolutions and matrix products; symbolic ones are not counted.
+    weight_bytes      : constants, without scales and zero points.
+    weights           : elements of the 8-bit weights of convolutions and matrix products;
+    zero_weights      : those equal to their zero point;
+    dead_channels     : output channels with nothing but zeros.
+    activation_bytes  : all tensors that bindings of ``main`` write, were they all kept.
+    float_ops         : ops of ``main`` that give floats.
+    regions, <kind>   : int8 regions, all and by kind.
+    """
+    total: Counter[str] = Counter(dict.fromkeys(_ALWAYS, 0))
+    for call, _ in calls(mod):
+        kind = composite_kind(mod, call)
+        total["activation_bytes"] += nbytes(call.ty)
+        if kind is not None:
+            total["regions"] += 1
+            total[kind] += 1
+        elif is_float(call.ty) and op_name(call) != "relax.dequantize":
+            total["float_ops"] += 1
+        total.update(call_cost(mod, call))
+    return dict(total)
+
+
+_COSTS = ("macs", "weight_bytes", "weights", "zero_weights", "dead_channels")
+_ALWAYS = (*_COSTS, "activation_bytes", "float_ops", "regions")
+
+
+def calls(mod: tvm.IRModule) -> list[tuple[relax.Call, str]]:
+    """The calls in ``main`` and the names of their results, in order."""
+    bindings = [binding for block in mod["main"].body.blocks for binding in block.bindings]
+    return [(binding.value, binding.var.name) for binding in bindings if isinstance(binding.value, relax.Call)]
+
+
+def composite_kind(mod: tvm.IRModule, call: relax.Call) -> str | None:
+    """The kind of region that ``call`` applies, or None."""
+    if not isinstance(call.op, GlobalVar):
+        return None
+    name = (mod[call.op].attrs or {}).get("Composite")
+    return None if name is None else str(name).removeprefix("tvmopt.")
+
+
+def call_cost(mod: tvm.IRModule, call: relax.Call) -> dict[str, int]:
+    """The costs of one call in ``main``, or of the function it calls."""
+    if isinstance(call.op, GlobalVar) and isinstance(mod[call.op], relax.Function):
+        scope = Scope.of(mod[call.op])
+        inner = [value for value in scope.bindings.values() if isinstance(value, relax.Call)]
+    else:
+        scope, inner = Scope.of(mod["main"]), [call]
+    total: Counter[str] = Counter(dict.fromkeys(_COSTS, 0))
+    for one in inner:
+        total["weight_bytes"] += weight_bytes(one)
+        if op_name(one) in HEAVY:
+            total["macs"] += macs(one)
+            total.update(_zeros(one, scope))
+    return dict(total)
+
+
+def _zeros(call: relax.Call, scope: Scope) -> dict[str, int]:
+    try:
+        weight, params = scope.weight(call.args[1])
+    except Unfit:
+        return {}
+    zero = weight == params.along(weight.ndim)[1]
+    outputs = output_axis(op_name(call), weight.ndim)
+    others = tuple(axis for axis in range(weight.ndim) if axis != outputs)
+    return {
+        "weights": weight.size,
+        "zero_weights": int(np.count_nonzero(zero)),
+        "dead_channels": int(np.count_nonzero(zero.all(axis=others))),
+    }
+
+
+def output_axis(op: str, rank: int) -> int:
+    """The axis of a weight along which its output channels lie (for groups of a transposed convolution: their share)."""
+    return rank - 1 if op == "relax.matmul" else 1 if op in CONV_TRANSPOSE else 0
+
+
+def macs(call: relax.Call) -> int:
+    """Multiply-accumulates of a convolution or matrix product; 0 where a dimension is symbolic."""
+    data, weight, out = (static_shape(type_) for type_ in (call.args[0].ty, call.args[1].ty, call.ty))
+    if data is None or weight is None or out is None:
+        return 0
+    if op_name(call) == "relax.matmul":
+        return math.prod(out) * data[-1]
+    return math.prod(data if op_name(call) in CONV_TRANSPOSE else out) * math.prod(weight[1:])
+
+
+def weight_bytes(call: relax.Call) -> int:
+    """Bytes of the constants that an op computes with, without scales and zero points."""
+    args = call.args[:1] if op_name(call) in ("relax.quantize", "relax.dequantize") else call.args
+    return sum(nbytes(arg.ty) for arg in args if isinstance(arg, GenericConst))
+
+
+def nbytes(type_: relax.Type) -> int:
+    """Bytes of a tensor, or of a tuple's tensors; 0 where a dimension is symbolic."""
+    if isinstance(type_, relax.TupleType):
+        return sum(map(nbytes, type_.fields))
+    shape = static_shape(type_)
+    return 0 if shape is None else -(-math.prod(shape) * tvm.DataType(str(type_.dtype)).bits // 8)
+
+
+def is_float(type_: relax.Type) -> bool:
+    """Whether a tensor's elements are floats."""
+    return isinstance(type_, relax.TensorType) and str(type_.dtype).startswith("float")
+
+
+def computes_in_float(value: Expr) -> bool:
+    """Whether an expression is an op with a float operand or result."""
+    return isinstance(value, relax.Call) and any(is_float(type_) for type_ in (value.ty, *(arg.ty for arg in value.args)))
