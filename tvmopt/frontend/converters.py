@@ -12,6 +12,8 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
+from ..quant.relax_form.scope import constant
+
 op = relax.op
 
 
@@ -149,7 +151,7 @@ def _scalar(call: Call, value: Any) -> Any:
     if _shape(value) != (1,):
         return value
     if isinstance(value, tvm.ir.GenericConst):
-        return relax.const(value.value.numpy().reshape(()))
+        return constant(value.value.numpy().reshape(()))
     return call.bb.normalize(op.reshape(value, ()))
 
 

@@ -14,6 +14,7 @@ from tvm import relax, tirx
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from ..errors import ModelError, TvmoptError, UnsupportedError
+from ..quant.relax_form.scope import constant
 from .converters import CONVERTERS, Call
 
 # Element types of which TVM holds several in a byte, or none at all; they travel in wider ones.
@@ -139,7 +140,7 @@ class Importer:
             expr = relax.ShapeExpr([expr])
             return self._bb.normalize(relax.op.reshape(self._tensor(expr), ()))
         if isinstance(expr, relax.ShapeExpr) and all(isinstance(dim, tirx.IntImm) for dim in expr.values):
-            return relax.const(np.array([int(dim) for dim in expr.values], np.int64))
+            return constant(np.array([int(dim) for dim in expr.values], np.int64))
         if isinstance(expr.ty, relax.ShapeType):
             return self._bb.normalize(relax.op.shape_to_tensor(expr))
         return expr
@@ -172,7 +173,7 @@ def _constant(value: ir.Value) -> tvm.ir.GenericConst:
     if value.const_value.dtype == ir.DataType.STRING:
         raise UnsupportedError("string tensors are not supported", node=value.name)
     array = value.const_value.numpy()
-    return relax.const(np.ascontiguousarray(array).astype(_WIDER.get(array.dtype, array.dtype), copy=False).reshape(array.shape))
+    return constant(np.asarray(array, _WIDER.get(array.dtype, array.dtype), order="C"))
 
 
 def _attribute(attribute: ir.Attr) -> Any:

@@ -84,7 +84,9 @@ def _without_weights(model: ir.Model) -> onnx.ModelProto:
     for value in model.graph.initializers.values():
         assert value.const_value is not None
         if value.const_value.nbytes <= _SMALL_BYTES:
-            graph.initializer.append(ir.to_proto(value.const_value))
+            tensor = ir.to_proto(value.const_value)
+            tensor.name = str(value.name)
+            graph.initializer.append(tensor)
         else:
             value.type, value.shape = ir.TensorType(value.const_value.dtype), ir.Shape(value.const_value.shape)
             graph.input.append(ir.to_proto(value))

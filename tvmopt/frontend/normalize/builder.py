@@ -59,12 +59,14 @@ class Builder:
         return {name: attribute.value for name, attribute in self.node.attributes.items() if name not in drop}
 
     def dequantize(self, x: ir.Value, scale: ir.Value, zero_point: ir.Value | None, axis: int | None = None) -> ir.Value:
-        """``(x - zero_point) * scale``; a single zero point serves every channel of ``axis``."""
-        return self.op("DequantizeLinear", x, scale, self._like(zero_point, scale), axis=axis)
+        """``(x - zero_point) * scale`` in float32; a single zero point serves every channel of ``axis``."""
+        return self.op("DequantizeLinear", x, self._float32(scale), self._like(zero_point, scale), axis=axis)
 
-    def quantize(self, x: ir.Value, scale: ir.Value, zero_point: ir.Value | None) -> ir.Value:
-        """``saturate(round(x / scale) + zero_point)``, uint8 when there is no zero point."""
-        return self.op("QuantizeLinear", x, scale, zero_point)
+    def quantize(self, x: ir.Value, scale: ir.Value, zero_point: ir.Value | None, like: ir.Value | None = None) -> ir.Value:
+        """``saturate(round(x / scale) + zero_point)`` in float32; without a zero point it is 0, of the type of ``like``."""
+        if zero_point is None and like is not None and like.dtype is not None:
+            zero_point = self.constant(np.zeros((), like.dtype.numpy()))
+        return self.op("QuantizeLinear", x, self._float32(scale), zero_point)
 
     def product(self, a: ir.Value, b: ir.Value) -> ir.Value:
         """``a * b`` of two scales in their own precision, computed now when both are constants."""
@@ -72,6 +74,14 @@ class Builder:
         if left is None or right is None:
             return self.op("Mul", a, b)
         return self.constant(np.multiply(left, right, dtype=left.dtype))
+
+    def _float32(self, scale: ir.Value) -> ir.Value:
+        if scale.dtype not in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
+            return scale
+        array = constant(scale)
+        if array is None:
+            return self.op("Cast", scale, to=ir.DataType.FLOAT)
+        return self.constant(array.astype(np.float32))
 
     def _like(self, zero_point: ir.Value | None, scale: ir.Value) -> ir.Value | None:
         array, shape = constant(zero_point), scale.shape

@@ -16,7 +16,7 @@ def _binary(op_type: str) -> Rule:
     def rule(to: Builder) -> Sequence[ir.Value]:
         a, a_scale, a_zero, b, b_scale, b_zero, c_scale, c_zero = (to.input(i) for i in range(8))
         value = to.op(op_type, to.dequantize(a, a_scale, a_zero), to.dequantize(b, b_scale, b_zero))
-        return [to.quantize(value, c_scale, c_zero)]
+        return [to.quantize(value, c_scale, c_zero, like=a)]
 
     return rule
 
@@ -26,7 +26,7 @@ def _unary(op_type: str) -> Rule:
 
     def rule(to: Builder) -> Sequence[ir.Value]:
         x, x_scale, x_zero, y_scale, y_zero = (to.input(i) for i in range(5))
-        return [to.quantize(to.op(op_type, to.dequantize(x, x_scale, x_zero), **to.kept()), y_scale, y_zero)]
+        return [to.quantize(to.op(op_type, to.dequantize(x, x_scale, x_zero), **to.kept()), y_scale, y_zero, like=x)]
 
     return rule
 
@@ -78,7 +78,7 @@ def _reduce_mean(to: Builder) -> Sequence[ir.Value]:
         value = to.op("ReduceMean", value, to.constant(np.array(axes, np.int64)), keepdims=keepdims)
     else:
         value = to.op("ReduceMean", value, axes=axes, keepdims=keepdims)
-    return [to.quantize(value, y_scale, y_zero)]
+    return [to.quantize(value, y_scale, y_zero, like=x)]
 
 
 RULES: dict[str, Rule] = {

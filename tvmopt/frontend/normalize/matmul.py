@@ -70,7 +70,7 @@ def _qgemm(to: Builder) -> Sequence[ir.Value] | None:
             return None
         inputs.append(bias)
     value = to.op("Gemm", *inputs, transA=attributes.get_int("transA", 0), transB=int(turned))
-    return [value if y_scale is None else to.quantize(value, y_scale, y_zero)]
+    return [value if y_scale is None else to.quantize(value, y_scale, y_zero, like=a)]
 
 
 def _bias(to: Builder, c: ir.Value, scale: ir.Value) -> ir.Value | None:

@@ -21,7 +21,7 @@ def _average(op_type: str) -> Rule:
         value = to.dequantize(x, x_scale, x_zero)
         if last:
             value = channels_first(to, value, ndim)
-        value = to.quantize(to.op(op_type, value, **to.kept("channels_last")), y_scale, y_zero)
+        value = to.quantize(to.op(op_type, value, **to.kept("channels_last")), y_scale, y_zero, like=x)
         return [channels_to_last(to, value, ndim) if last else value]
 
     return rule
