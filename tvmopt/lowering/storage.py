@@ -9,6 +9,7 @@ import numpy as np
 from tvm import relax
 from tvm.ir import GenericConst
 
+from ..quant.relax_form.scope import constant
 from .kernel import Stored
 
 Order = tuple[int, ...]
@@ -98,7 +99,7 @@ def _shifted(builder: relax.BlockBuilder, expr: relax.Expr, dtype: str) -> relax
 def _reordered(builder: relax.BlockBuilder, value: Value, expr: relax.Expr, at: Order, to: Order) -> relax.Expr:
     axes = [at.index(axis) for axis in to]
     if isinstance(expr, GenericConst):
-        return relax.const(expr.value.numpy().transpose(axes).copy())
+        return constant(expr.value.numpy().transpose(axes).copy())
     if same_memory(at, to, value.shape):
         return builder.emit(relax.op.reshape(expr, [value.shape[axis] for axis in to]))
     return builder.emit(relax.op.permute_dims(expr, axes))

@@ -109,7 +109,7 @@ class Rewriter:
     def run(self) -> Graph:
         """Visit every binding, in order."""
         for var, value in self.graph.bindings:
-            self.visit(var, substitute(value, self.replaced))
+            self.visit(var, self.builder.normalize(substitute(value, self.replaced)))
         bindings = [
             (self.renamed.get(var, var), substitute(value, self.renamed)) for var, value in self.scope.bindings.items()
         ]
