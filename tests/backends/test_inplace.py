@@ -88,3 +88,17 @@ def test_address_taken() -> None:
                 y[v] = T.call_extern("int32", "f", T.address_of(x[v]))
 
     assert overwritable(opaque, 1) == set()
+
+
+def test_matched_buffer() -> None:
+    """What a tensor intrinsic does with a part of a buffer is not looked into."""
+
+    @T.prim_func(s_tir=True)
+    def matched(x: T.Buffer((8,), "int32"), y: T.Buffer((8,), "int32")):
+        for i in range(8):
+            with T.sblock("y"):
+                v = T.axis.spatial(8, i)
+                part = T.match_buffer(x[v : v + 1], (1,), "int32", offset_factor=1)
+                y[v] = part[0] + 1
+
+    assert overwritable(matched, 1) == set()

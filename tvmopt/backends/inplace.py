@@ -99,7 +99,7 @@ class _Uses:
 
     def _block(self, block: Any, visitor: Any) -> None:
         for matched in block.match_buffers:
-            self.other.append(matched.source.buffer)
+            self.other.append(matched.source.source)
         if block.init is not None:
             visitor.visit(block.init)
         visitor.visit(block.body)
