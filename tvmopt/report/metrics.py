@@ -68,7 +68,7 @@ def layers(model: Model) -> list[Layer]:
             op, where = (op if region is None else describe(region)), "int8"
         elif computes_in_float(call):
             where, reason = "float", model.float_reasons.get(name, "")
-        found.append(Layer(name, op, where, reason, **call_cost(model.mod, call)))  # type: ignore[arg-type]
+        found.append(Layer(str(name), str(op), where, reason, **call_cost(model.mod, call)))  # type: ignore[arg-type]
     return found
 
 
