@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from tvm import tirx
+from tvm.target import codegen
 
 from ..quant.regions import Clamp
 from ..target import Target
@@ -13,8 +14,10 @@ from ..target import Target
 Expr = Any
 """A TIR expression of one element."""
 
-
 _ROUND = 1.5 * 2**23
+
+# LLVM features of x86, 32-bit Arm and AArch64 that come with a fused multiply-add.
+_FUSED = {"fma", "vfp4d16sp", "fp-armv8"}
 
 
 def f32(value: float | np.floating) -> Expr:
@@ -54,14 +57,14 @@ def rounded(product: Expr) -> Expr:
 
 
 def fma(x: Expr, factor: Expr, addend: Expr, target: Target) -> Expr:
-    """``x * factor + addend`` rounded once, for a float32 ``x`` that is an integer of at most 16 bits.
+    """``x * factor + addend`` rounded once to float32, for an integral x of at most 16 bits.
 
-    An x86 CPU without AVX2 has no such instruction: there float64 holds the product and the sum exactly.
+    Without an instruction for it: in float64, where the product is exact (see ``reference.fma``).
     """
-    if target.llvm.mtriple.startswith("x86_64") and target.vector_bytes < 32:
-        wide = x.astype("float64") * factor.astype("float64") + addend.astype("float64")
-        return wide.astype("float32")
-    return tirx.call_intrin("float32", "tirx.fma", x, factor, addend)
+    if _FUSED & set(map(str, codegen.llvm_get_cpu_features(target.tvm()))):
+        return tirx.call_llvm_pure_intrin("float32", "llvm.fma", x, factor, addend)
+    wide = [value.astype("float64") for value in (x, factor, addend)]
+    return (wide[0] * wide[1] + wide[2]).astype("float32")
 
 
 def shift(clamp: Clamp, by: int) -> Clamp:

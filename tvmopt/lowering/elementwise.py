@@ -36,7 +36,9 @@ def _(region: Binary, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
         held_b = Stored(region.constant.shape, str(region.b.dtype))
         fixed = (region.constant,)
     a, b, y = as_stored(region.a, held_a), as_stored(region.b, held_b), as_stored(region.y, out)
-    integers = np.array([*_offsets(region, a, b), _moved(y, region.y), *shift(region.clamp, _moved(y, region.y))], np.int32)
+    integers = np.array(
+        [*_offsets(region, a, b), _moved(y, region.y), *shift(region.clamp, _moved(y, region.y))], np.int32
+    )
     tensors = [te.placeholder(held.physical, held.dtype, name) for held, name in ((held_a, "a"), (held_b, "b"))]
     scales = te.placeholder((3,), "float32", "scales")
     zero_points = te.placeholder((5,), "int32", "zero_points")
@@ -52,7 +54,9 @@ def _(region: Binary, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
         return saturate(value, zero_points[2], zero_points[3], zero_points[4], out.dtype)
 
     result = te.compute(out.physical, element, "y")
-    return Kernel(te.create_prim_func([*tensors, scales, zero_points, result]), (*fixed, _scales(region), integers), out)
+    return Kernel(
+        te.create_prim_func([*tensors, scales, zero_points, result]), (*fixed, _scales(region), integers), out
+    )
 
 
 def _moved(stored: QParams, model: QParams) -> int:

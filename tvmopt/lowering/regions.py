@@ -11,6 +11,7 @@ from tvm.tirx import IntImm
 from ..quant.params import QParams
 from ..quant.regions import Pool, Region
 from ..quant.relax_form import from_function
+from ..quant.relax_form.scope import constant
 from ..target import Target
 from .dispatch import lower, wants
 from .moves import move
@@ -104,7 +105,7 @@ class _Lowering:
             return None
         func = kernel.func.without_attr("global_symbol").with_attr({"op_pattern": OPAQUE, "tvmopt.kind": region.kind})
         args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(inputs, wanted, strict=True)]
-        args += [relax.const(constant) for constant in kernel.constants]
+        args += [constant(array) for array in kernel.constants]
         out = relax.TensorType(kernel.out.physical, kernel.out.dtype)
         function = self.builder.add_func(func, f"tvmopt_{region.kind}")  # equal kernels become one function
         return Value.at(kernel.out, str(call.ty.dtype), self.builder.emit(relax.call_tir(function, args, out), name))
