@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ import onnx_ir as ir
 import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
+
+from .topi import RelaxBuilder
 
 from ..quant.relax_form.scope import constant
 
@@ -37,7 +40,7 @@ class Call:
     def stock(self, name: str, inputs: list[Any]) -> Any:
         """What TVM's own converter of operator ``name`` makes of ``inputs``."""
         convert = onnx_frontend._get_convert_map()[name].get_converter(self.opset)
-        return convert(self.bb, onnx_frontend.onnx_input(inputs), self.attributes, [{}, {}])
+        return convert(RelaxBuilder(self.bb), onnx_frontend.onnx_input(inputs), self.attributes, [{}, {}])
 
 
 def held(dtype: ir.DataType) -> tuple[str, int, int]:
@@ -126,6 +129,11 @@ def _conv_integer(call: Call) -> Any:
     return call.stock("Conv", [_centered(call, x, x_zero, 0), _centered(call, w, w_zero, 0), None])
 
 
+def _each(combine: Callable[[Any, Any], Any]) -> Callable[[Call], Any]:
+    """An operator of any number of inputs, as one op of two after the other."""
+    return lambda call: functools.reduce(lambda x, y: call.bb.normalize(combine(x, y)), call.inputs)
+
+
 def _centered(call: Call, x: Any, zero: Any, axis: int) -> Any:
     """``x - zero`` in int32; a zero point of one dimension goes along ``axis`` of x."""
     value = _cast(call, x, "int32")
@@ -190,6 +198,9 @@ CONVERTERS: dict[str, Callable[[Call], Any]] = {
     "DequantizeLinear": _dequantize_linear,
     "DynamicQuantizeLinear": _dynamic_quantize_linear,
     "MatMulInteger": _matmul_integer,
+    "Max": _each(op.maximum),
+    "Min": _each(op.minimum),
     "QuantizeLinear": _quantize_linear,
+    "Sum": _each(op.add),
 }
 """ONNX operator -> its conversion, used instead of TVM's."""

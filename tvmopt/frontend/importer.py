@@ -16,6 +16,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from ..errors import ModelError, TvmoptError, UnsupportedError
 from ..quant.relax_form.scope import constant
 from .converters import CONVERTERS, Call
+from .topi import RelaxBuilder
 
 # Element types of which TVM holds several in a byte, or none at all; they travel in wider ones.
 _WIDER = {
@@ -125,7 +126,7 @@ class Importer:
         attributes["tvm_custom"] = {"name": node.name, "num_outputs": len(node.outputs)}
         convert = converters[node.op_type].get_converter(self._opset)
         # The last argument is for weights that stay parameters; here they are constants.
-        return convert(self._bb, inputs, attributes, [{}, {}])
+        return convert(RelaxBuilder(self._bb), inputs, attributes, [{}, {}])
 
     def _bind(self, value: ir.Value, expr: Any) -> None:
         """Give a computed tensor a variable of its ONNX name; shapes, constants and variables stay as they are."""
