@@ -12,6 +12,8 @@ from math import prod
 
 import tvm
 from tvm import te, tirx
+from tvm.s_tir import Schedule
+from tvm.tirx import IndexMap
 
 from .arith import Expr
 from .packing import Packing
@@ -63,48 +65,28 @@ def rows(x: te.Tensor, form: Packing) -> Read:
     return lambda place, block, taps, k: stage(place[0], k)
 
 
-def finish(acc: te.Tensor, shape: Sequence[int], groups: int, value: Callable[[Expr, Expr], Expr]) -> te.Tensor:
-    """The output [*space, channels] from ``acc``: ``value(sum, channel)`` at every place.
-
-    Channels of a group fill whole blocks of ``acc``, the last one in part where they do not divide.
-    """
+def finish(
+    inputs: Sequence[te.Tensor], acc: te.Tensor, shape: Sequence[int], value: Callable[[Expr, Expr], Expr]
+) -> tvm.tirx.PrimFunc:
+    """The function of ``inputs`` whose output [*space, channels] is ``value(sum, channel)`` at every place."""
     *space, channels = shape
-    lanes = int(acc.shape[-1])
-    per_group = channels // groups
-    blocks = -(-per_group // lanes)
-    by_rows = len(acc.shape) == 3
+    *own, _, lanes = (int(extent) for extent in acc.shape)
 
     def element(*index: Expr) -> Expr:
         *place, channel = index
-        if by_rows:
-            place = [ravel(place, space)]
-        if groups == 1 or per_group == blocks * lanes:
-            block, lane = channel // lanes, channel % lanes
-        else:
-            inside = channel % per_group
-            block, lane = channel // per_group * blocks + inside // lanes, inside % lanes
-        return value(acc(*place, block, lane), channel)
+        return value(acc(*place, channel // lanes, channel % lanes), channel)
 
-    return te.compute(tuple(shape), element, name="out")
-
-
-def function(op: str, inputs: Sequence[te.Tensor], output: te.Tensor, **attrs: int) -> tvm.tirx.PrimFunc:
-    """The PrimFunc from ``inputs`` to ``output``, marked for schedule rules with what it is."""
-    func = te.create_prim_func([*inputs, output]).with_attr("tvmopt.op", op)
-    for name, value in attrs.items():
-        func = func.with_attr(f"tvmopt.{name}", value)
-    return func
-
-
-def ravel(place: Place, shape: Sequence[int]) -> Expr:
-    """Position of ``place`` in the row-major order of ``shape``."""
-    row: Expr = 0
-    for index, extent in zip(place, shape, strict=True):
-        row = row * extent + index
-    return row
+    out = te.compute((*own, channels), element, name="out")
+    func = te.create_prim_func([*inputs, out]).with_attr("tvmopt.op", "contraction")
+    if len(own) == len(space):
+        return func
+    sch = Schedule(func)
+    split = IndexMap.from_func(lambda row, channel: (*unravel(row, space), channel), index_dtype="int32")
+    sch.transform_layout("out", ("write", 0), split)
+    return sch.mod["main"]
 
 
 def unravel(row: Expr, shape: Sequence[int]) -> list[Expr]:
-    """The inverse of ``ravel``."""
+    """The place of the row-th element of ``shape`` in row-major order."""
     below = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
     return [row // b if axis == 0 else row // b % shape[axis] for axis, b in enumerate(below)]

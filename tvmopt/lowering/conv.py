@@ -14,7 +14,7 @@ from tvm import te
 from ..quant.regions import Conv
 from ..target import Target
 from .arith import Expr
-from .contraction import Place, Read, contract, finish, function, rows
+from .contraction import Place, Read, contract, finish, rows
 from .depthwise import lower_depthwise
 from .dispatch import activation, as_stored, lower, wants
 from .epilogue import Epilogue
@@ -37,6 +37,7 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
     zero_point = int(as_stored(region.x, stored).zero_point)
     if window.groups > 1 and window.weight.shape[1] == 1:
         return lower_depthwise(region, window, stored, out_shape, zero_point, target)
+    window = window.merged(form.lanes)
     zero_point += form.shift(stored.dtype)
     bias = region.bias.astype(np.int64) - zero_point * window.weight.sum((1, 2, 3), dtype=np.int64)
     epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target)
@@ -50,11 +51,10 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
         weight, read = weight.reshape(*weight.shape[:2], -1), _merged(window, x, form, zero_point)
     else:
         read = _windows(window, x, form, zero_point)
-    packed = form.pack(weight, window.groups)
+    packed = form.pack(weight)
     w = te.placeholder(packed.shape, form.w, "w")
     acc = contract(space, w, read)
-    y = finish(acc, out.physical, window.groups, epilogue)
-    func = function("contraction", [x, w, *epilogue.params], y, groups=window.groups)
+    func = finish([x, w, *epilogue.params], acc, out.physical, epilogue)
     return Kernel(func, (packed, *epilogue.constants), out)
 
 

@@ -10,7 +10,6 @@ from tvm import te
 from ..quant.regions import Conv
 from ..target import Target
 from .arith import Expr
-from .contraction import function
 from .epilogue import Epilogue
 from .kernel import Kernel, Stored
 from .packing import narrowest
@@ -48,7 +47,8 @@ def lower_depthwise(
 
     acc = te.compute(out.physical, total, name="acc")
     y = te.compute(out.physical, lambda *index: epilogue(acc(*index), index[-1]), name="out")
-    return Kernel(function("depthwise", [x, w, *epilogue.params], y), (weight, *epilogue.constants), out)
+    func = te.create_prim_func([x, w, *epilogue.params, y]).with_attr("tvmopt.op", "depthwise")
+    return Kernel(func, (weight, *epilogue.constants), out)
 
 
 def _repeated(x: Image, times: int, n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:

@@ -11,7 +11,7 @@ from tvm import te
 from ..quant.regions import MatMul
 from ..target import Target
 from .arith import Expr
-from .contraction import Place, contract, finish, function, rows
+from .contraction import Place, contract, finish, rows
 from .dispatch import activation, as_stored, lower, wants
 from .epilogue import DynamicEpilogue, Epilogue
 from .kernel import Kernel, Stored
@@ -38,8 +38,7 @@ def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
     w = te.placeholder(packed.shape, form.w, "w")
     acc = contract((prod(out_shape[:-1]),), w, rows(sources[0], form))
     epilogue = _epilogue(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target)
-    y = finish(acc, out_shape, 1, epilogue)
-    func = function("contraction", [*sources, w, *epilogue.params], y)
+    func = finish([*sources, w, *epilogue.params], acc, out_shape, epilogue)
     return Kernel(func, (packed, *epilogue.constants), Stored(out_shape, epilogue.dtype))
 
 
@@ -73,8 +72,7 @@ def _activations(
     )
     zeros = np.zeros(n, np.int64)
     epilogue = _epilogue(region, inputs[0], sources, 0, zeros, target)
-    y = finish(acc, out_shape, 1, epilogue)
-    func = function("contraction", [*sources, *epilogue.params], y)
+    func = finish([*sources, *epilogue.params], acc, out_shape, epilogue)
     return Kernel(func, epilogue.constants, Stored(out_shape, epilogue.dtype))
 
 

@@ -35,14 +35,13 @@ class Packing:
         """Instructions needed for ``length`` elements of the reduction."""
         return -(-length // self.depth)
 
-    def pack(self, weight: np.ndarray, groups: int = 1) -> np.ndarray:
-        """[O, *taps, K] -> [groups * blocks, *taps, steps, lanes, depth], zeros where there is no weight."""
+    def pack(self, weight: np.ndarray) -> np.ndarray:
+        """[O, *taps, K] -> [blocks, *taps, steps, lanes, depth], zeros where there is no weight."""
         outputs, *taps, length = weight.shape
-        per_group = outputs // groups
-        blocks, steps = self.blocks(per_group), self.steps(length)
-        padded = np.zeros((groups, blocks * self.lanes, *taps, steps * self.depth), self.w)
-        padded[:, :per_group, ..., :length] = weight.reshape(groups, per_group, *taps, length)
-        split = padded.reshape(groups * blocks, self.lanes, *taps, steps, self.depth)
+        blocks, steps = self.blocks(outputs), self.steps(length)
+        padded = np.zeros((blocks * self.lanes, *taps, steps * self.depth), self.w)
+        padded[:outputs, ..., :length] = weight
+        split = padded.reshape(blocks, self.lanes, *taps, steps, self.depth)
         return np.ascontiguousarray(np.moveaxis(split, 1, -2))
 
     def shift(self, stored: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tvm import te, tirx
@@ -81,6 +81,23 @@ class Window:
     def pointwise(self) -> bool:
         """Whether every output position depends on the same position of the input, and all are alike."""
         return self.weight.shape[2:] == (1, 1) and self.image == self.size and not self.bordered and self.groups == 1
+
+    def merged(self, lanes: int) -> Window:
+        """The same convolution in groups whose output channels fill whole vectors, or in one group.
+
+        Neighbouring groups are joined, with zero weights between one's inputs and another's outputs.
+        """
+        outputs, per_group, *kernel = self.weight.shape
+        count = next(n for n in range(1, self.groups + 1) if self.groups % n == 0 and self._fills(n, lanes))
+        groups = self.groups // count
+        joined = np.zeros((groups, count, outputs // self.groups, count, per_group, *kernel), np.int16)
+        weight = self.weight.reshape(groups, count, outputs // self.groups, per_group, *kernel)
+        for i in range(count):
+            joined[:, i, :, i] = weight[:, i]
+        return replace(self, weight=joined.reshape(outputs, count * per_group, *kernel), groups=groups)
+
+    def _fills(self, count: int, lanes: int) -> bool:
+        return count == self.groups or self.weight.shape[0] // self.groups * count % lanes == 0
 
     def position(self, axis: int, out: Expr, tap: Expr) -> Expr:
         """Row (axis 0) or column (axis 1) of the padded input under a tap of the window at ``out``."""

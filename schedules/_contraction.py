@@ -1,0 +1,124 @@
+"""Schedule of "contraction" functions: a tile of sums stays in vector registers over the whole reduction.
+
+    for tiles of blocks, space, tiles of pixels:
+        sums[pixels][blocks][lanes] = 0
+        for taps, steps:
+            sums[:][:] += broadcast(x[pixel]) * weight[block]      # one instruction each, unrolled
+        out[tile] = epilogue(sums)
+
+Tiles at the end of an axis that they do not divide are split off by TVM's loop partitioning, so that only
+they are shorter and no tile tests for its end.
+"""
+
+from __future__ import annotations
+
+from math import ceil, prod
+
+from tvm.s_tir import Schedule
+from tvm.s_tir.schedule import SBlockRV
+from tvm.tirx import PrimFunc
+
+from ._common import Decisions, copy, extents, find, parallel
+
+L1_BYTES = 32 * 1024
+"""The smallest L1 data cache of the CPUs in use."""
+
+LATENCY = 10
+"""Sums that must be in flight to hide the latency of a multiply-add (4-5 cycles, two a cycle)."""
+
+
+def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: bool) -> Schedule:
+    """The scheduled function.
+
+    registers    : vector registers that hold the sums' lanes.
+    multiply_add : tensor intrinsic of one step, None where LLVM picks the instruction.
+    """
+    sch = Schedule(func)
+    decisions = Decisions(sch, tunable)
+    acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
+    *lead, blocks, lanes = extents(sch, acc)
+    length = prod(int(iv.dom.extent) for iv in sch.get(acc).iter_vars[len(lead) + 2 :])
+
+    *space, pixel, channel = sch.get_loops(out)
+    pixels, vectors = register_tile(lead[-1], blocks, registers)
+    visits = tiles_per_visit(prod(lead), blocks, lanes * length, length, pixels, vectors)
+    p0, p1 = sch.split(pixel, [None, decisions.pick(pixels, range(1, registers - 2))])
+    tiles = [decisions.pick(visits, (1, 2, 4, 8)), decisions.pick(vectors, range(1, 9))]
+    b0, b1, b2, lane = sch.split(channel, [None, *tiles, lanes])
+    sch.reorder(b0, *space, p0, b1, p1, b2, lane)
+    sch.compute_at(acc, b1, preserve_unit_loops=True)
+    _accumulate(sch, acc, len(lead), multiply_add)
+    sch.unroll(p1)
+    sch.unroll(b2)
+    sch.vectorize(lane)
+    for loop in (b0, p0, b1, b2, lane):
+        sch.annotate(loop, "pragma_loop_partition_hint", 1)
+    parallel(sch, func, [b0, *space, p0])
+    for name in ("stage", "pack"):
+        if block := find(sch, name):
+            copy(sch, func, block)
+    return sch
+
+
+def packing(func: PrimFunc) -> tuple[int, int, str] | None:
+    """Lanes, depth and dtype of a contraction's packed weights; None for functions that are something else."""
+    if func.attrs is None or func.attrs.get("tvmopt.op") != "contraction":
+        return None
+    sch = Schedule(func)
+    weight = sch.get(sch.get_sblock("acc")).reads[-1].source
+    return int(weight.shape[-2]), int(weight.shape[-1]), str(weight.dtype)
+
+
+def register_tile(pixels: int, blocks: int, registers: int) -> tuple[int, int]:
+    """Pixels and blocks of a tile, for so many of each, that take the fewest cycles for one step of all.
+
+    A tile needs a register per sum, one per block of weights and one for the input. Its step takes as long
+    as its multiply-adds, its loads or the latency, whichever is longest; two of each start in a cycle.
+    """
+
+    def cycles(p: int, b: int) -> float:
+        sizes = [(p, pixels // p), (pixels % p, 1)], [(b, blocks // b), (blocks % b, 1)]
+        return sum(
+            np * nb * (max(tp * tb, tp + tb, LATENCY) / 2 + 1) for tp, np in sizes[0] for tb, nb in sizes[1] if tp * tb
+        )
+
+    fits = [
+        (p, b)
+        for b in range(1, min(blocks, 8) + 1)
+        for p in range(1, min(pixels, registers) + 1)
+        if p * b + b + 1 <= registers
+    ]
+    return min(fits, key=lambda tile: cycles(*tile))
+
+
+def tiles_per_visit(rows: int, blocks: int, block_bytes: int, row_bytes: int, pixels: int, vectors: int) -> int:
+    """Tiles of blocks to compute for a tile of pixels before going to the next one: all, or one.
+
+    All when the weights stay in L1 anyway; otherwise what moves fewer bytes: the weights once for every tile
+    of pixels, or the input once for every tile of blocks.
+    """
+    tiles = ceil(blocks / vectors)
+    weights = blocks * block_bytes
+    if weights <= L1_BYTES // 2 or weights * ceil(rows / pixels) < rows * row_bytes * tiles:
+        return tiles
+    return 1
+
+
+def _accumulate(sch: Schedule, acc: SBlockRV, lead: int, multiply_add: str | None) -> None:
+    """Order and unroll the loops of a tile of sums, which become registers."""
+    sch.set_scope(acc, 0, "local")
+    rank = len(sch.get(acc).iter_vars)
+    loops = sch.get_loops(acc)[-rank:]
+    space, tile, reduction = loops[: lead - 1], loops[lead - 1 : lead + 2], loops[lead + 2 :]
+    sch.reorder(*space, *reduction[:-1], *tile, reduction[-1])
+    if multiply_add is None:
+        sch.reorder(reduction[-1], tile[2])
+        sch.vectorize(tile[2])
+    init = sch.decompose_reduction(acc, reduction[0])
+    *_, pixel, block, lane = sch.get_loops(init)
+    sch.vectorize(lane)
+    for loop in (pixel, block, *tile[:2]):
+        sch.unroll(loop)
+    if multiply_add is not None:
+        sch.blockize(tile[2])  # keeps the test for a tile's end, which tensorize does not take, outside
+        sch.tensorize(sch.get_loops(acc)[-2], multiply_add)
