@@ -59,13 +59,17 @@ class Importer:
         parameters = [self._parameter(value) for value in self._graph.inputs]
         for value in self._graph.initializers.values():
             self._exprs[value] = _constant(value)
-        with self._bb.function("main", parameters):
-            with self._bb.dataflow():
-                for node in self._graph:
-                    self._convert(node)
-                outputs = [self._tensor(self._exprs[value]) for value in self._graph.outputs]
-                result = self._bb.emit_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
-            self._bb.emit_func_output(result)
+        try:
+            with self._bb.function("main", parameters):
+                with self._bb.dataflow():
+                    for node in self._graph:
+                        self._convert(node)
+                    outputs = [self._tensor(self._exprs[value]) for value in self._graph.outputs]
+                    result = self._bb.emit_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
+                self._bb.emit_func_output(result)
+        except Exception:
+            self._bb._end_block()  # a builder with an open block complains on stderr when it goes
+            raise
         if len(outputs) == 1:
             self._names[result.name] = str(self._graph.outputs[0].name)
         return _Rename(self._names).run(self._bb.get())
