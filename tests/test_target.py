@@ -12,7 +12,7 @@ from tvmopt.errors import TargetError
 GOOD = """
 name = "my/board"
 summary = "a board"
-backend = "vm"
+backend = "library"
 tested = "not at all"
 schedules = ["generic"]
 
@@ -47,7 +47,7 @@ def test_a_users_file_is_a_target(tmp_path: Path) -> None:
         ('mcpu = "cortex-a76"', 'mcpus = "cortex-a76"', "unknown field `mcpus` - at `$.llvm`"),
         ('summary = "a board"', "summary = 3", "Expected `str`, got `int` - at `$.summary`"),
         ('schedules = ["generic"]', 'schedules = "generic"', "Expected `array`, got `str` - at `$.schedules`"),
-        ('backend = "vm"', 'backend = "vmm"', "Invalid enum value 'vmm' - at `$.backend`"),
+        ('backend = "library"', 'backend = "librari"', "Invalid enum value 'librari' - at `$.backend`"),
         ('kind = "llvm"', 'kind = "cuda"', "Invalid enum value 'cuda' - at `$.llvm.kind`"),
         ("aarch64-linux-gnu", "sparc-linux-gnu", "at `$.llvm.mtriple`"),
         ('"+dotprod"', '"dotprod"', "at `$.llvm.mattr[0]`"),

@@ -20,8 +20,8 @@ def seal(library: bytes) -> bytes:
     return library + _MARK + hashlib.sha256(library).digest()
 
 
-def check_seal(path: Path) -> None:
-    """Raise ArtifactError unless ``path`` is a sealed library, whole and unchanged."""
+def check_seal(path: Path) -> bytes:
+    """The library in a sealed file. Raises ArtifactError unless it is whole and unchanged."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -31,3 +31,4 @@ def check_seal(path: Path) -> None:
         raise ArtifactError("is not a library compiled by tvmopt, or was cut short or stripped", file=path)
     if hashlib.sha256(body).digest() != digest:
         raise ArtifactError("is damaged: its checksum does not match its content", file=path)
+    return body

@@ -83,7 +83,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     summary: str
-    backend: Literal["vm"]
+    backend: Literal["library"]
     tested: str
     schedules: list[str]
     llvm: Llvm

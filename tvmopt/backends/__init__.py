@@ -1,0 +1,41 @@
+"""From a lowered model to an artifact."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..errors import UnsupportedError
+from ..model import Model
+from ..runtime import Artifact
+from ..target import Target
+from .manifest import describe
+
+__all__ = ["Artifact", "build"]
+
+log = logging.getLogger(__name__)
+
+
+def build(model: Model, target: Target, threads: int = 1) -> Artifact:
+    """Compile a lowered model.
+
+    A model that needs TVM at run time, for shapes or operators that only then are known, becomes an executable
+    of its virtual machine whatever the target's back end; its manifest says so.
+
+    threads : how many threads one inference uses.
+
+    Raises DependencyError without a C compiler for the target.
+    """
+    from . import library, vm
+
+    facts = describe(model, target, threads)
+    try:
+        data = library.build(model, target, facts | {"backend": "library"}, threads)
+    except UnsupportedError as reason:
+        log.info("%s: %s; using TVM's virtual machine", model.source, reason.reason)
+        data = vm.build(model, target, facts | {"backend": "vm"})
+    folder = TemporaryDirectory(prefix="tvmopt-")
+    path = Path(folder.name) / "model.so"
+    path.write_bytes(data)
+    return Artifact(path, folder)

@@ -1,0 +1,32 @@
+"""What an artifact tells of itself: where it comes from, what it is for, what goes in and out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from ..model import Model
+from ..target import Target
+
+FORMAT = 1
+"""Version of the manifest's keys."""
+
+
+def describe(model: Model, target: Target, threads: int) -> dict[str, Any]:
+    """The manifest of ``model``, lowered for ``target``: plain data, as JSON has it."""
+    return {
+        "format": FORMAT,
+        "source": model.source,
+        "sha256": model.sha256,
+        "target": target.name,
+        "mtriple": target.llvm.mtriple,
+        "mcpu": target.llvm.mcpu,
+        "mattr": list(target.llvm.mattr),
+        "requantize": target.requantize,
+        "threads": threads,
+        "versions": {name: version(name) for name in ("tvmopt", "apache-tvm")},
+        "inputs": [asdict(spec) for spec in model.inputs],
+        "outputs": [asdict(spec) for spec in model.outputs],
+        "history": [asdict(record) for record in model.history],
+    }

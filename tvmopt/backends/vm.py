@@ -1,0 +1,60 @@
+"""A model as an executable of TVM's virtual machine: for shapes that are known only at run time."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm import relax
+from tvm.relax import transform
+
+from .. import abi
+from ..model import Model
+from ..runtime import vm
+from ..target import Target
+from . import cpu, link
+
+_CHECK = """\
+#include <stdint.h>
+{includes}
+enum {{ TVMOPT_OK, TVMOPT_CPU }};
+{check}
+"""
+
+
+def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
+    """Compile a lowered model; returns the file.
+
+    manifest : what the file tells of itself.
+
+    Raises DependencyError without a C compiler, which links the file.
+    """
+    compiler = link.compiler(target)
+    passes = tvm.transform.Sequential(
+        [
+            transform.ToNonDataflow(),
+            transform.RemovePurityChecking(),
+            transform.CallTIRRewrite(),
+            transform.StaticPlanBlockMemory(),
+            transform.LowerAllocTensor(),
+            transform.KillAfterLastUse(),
+            transform.LowerRuntimeBuiltin(),
+            transform.ComputePrimValue(),
+            transform.VMShapeLower(),
+            transform.AttachGlobalSymbol(),
+        ]
+    )
+    executable = relax.build(model.mod, target.tvm(), relax_pipeline=passes)
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
+        folder = Path(name)
+        includes, check = cpu.check(target, "model")
+        (folder / "check.c").write_text(_CHECK.format(includes=includes, check=check))
+
+        def shared(output: str, objects: list[str], options: list[str] | None = None) -> None:
+            flags = ["-std=c11", "-O2", "-shared", "-fPIC", *(options or [])]
+            link.run([*compiler, *flags, "-o", output, "check.c", *objects, "-lm"], folder)
+
+        executable.export_library(str(folder / "model.so"), fcompile=shared)
+        return abi.seal(vm.attach((folder / "model.so").read_bytes(), manifest))

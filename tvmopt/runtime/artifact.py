@@ -1,0 +1,102 @@
+"""A compiled model: a file, what it tells of itself, and, on a machine that can, its results."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..model import TensorSpec
+from . import vm
+from .library import Library
+
+
+class Engine(Protocol):
+    """A loaded file."""
+
+    manifest: dict[str, Any]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute the outputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Microseconds of one inference."""
+
+    median_us: float
+    min_us: float
+    mean_us: float
+    repeats: int
+
+
+class Artifact:
+    """A compiled model. It is loaded when it first runs, so that one for another machine can be made and saved.
+
+    Attributes
+    ----------
+    path     : the file; one that was never saved is deleted with the object.
+    """
+
+    def __init__(self, path: Path, folder: TemporaryDirectory[str] | None = None) -> None:
+        """folder : to delete with the object, where the file is a temporary one."""
+        self.path = path
+        self._folder = folder
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The loaded file. Raises ArtifactError where it is damaged, of another version, or not for this machine."""
+        return vm.Executable(self.path) if vm.read_manifest(self.path) is not None else Library(self.path)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Where it comes from and how it was compiled, as plain data."""
+        return self.engine.manifest
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What ``run`` takes."""
+        return self.engine.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What ``run`` gives."""
+        return self.engine.outputs
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute the outputs, by name; they are new arrays. Threads may call it at the same time.
+
+        Raises InputError for a missing or unknown name, a wrong shape or a wrong dtype; ArtifactError on a
+        machine that the model was not compiled for.
+        """
+        return self.engine.run(inputs)
+
+    def benchmark(self, inputs: Mapping[str, np.ndarray], repeats: int = 100, warmup: int = 10) -> Timing:
+        """Time ``run``. Raises what ``run`` raises."""
+        for _ in range(warmup):
+            self.run(inputs)
+        times = []
+        for _ in range(repeats):
+            begin = time.perf_counter()
+            self.run(inputs)
+            times.append((time.perf_counter() - begin) * 1e6)
+        return Timing(statistics.median(times), min(times), statistics.fmean(times), repeats)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the file. One that is in use under that name is replaced, not overwritten."""
+        part = Path(f"{os.fspath(path)}.part")
+        shutil.copyfile(self.path, part)
+        part.replace(path)
