@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tvm import relax, te
 
+from tvmopt import abi
 from tvmopt import target as targets
 from tvmopt.backends import image, library, link, source
 from tvmopt.errors import DependencyError, TvmoptError
@@ -122,6 +123,10 @@ def test_sources_compile_without_a_warning(tmp_path: Path) -> None:
     link.run([*link.compiler(host), *strict, "-c", "net.c", "net_data.S"], tmp_path)
     (tmp_path / "both.c").write_text('#include "net.h"\nint bytes[TVMOPT_NET_WORKSPACE_BYTES + 1];\n')
     link.run([*link.compiler(host), *strict, "-c", "both.c"], tmp_path)
+
+
+def test_abi_of_header_and_loader() -> None:
+    assert f"#define TVMOPT_ABI {abi.ABI} " in source.template("types.h").read_text()
 
 
 def test_workspace_must_be_aligned(made: tuple[Library, np.ndarray, Path]) -> None:

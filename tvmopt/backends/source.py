@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import abi
 from ..model import Model, TensorSpec
 from . import cpu
 from .image import Image
@@ -26,7 +25,6 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
     """
     name, model, layout = image.name, image.model, image.layout
     common: dict[str, str | int] = {
-        "abi": abi.ABI,
         "name": name,
         "NAME": name.upper(),
         "title": Path(model.source).name.replace("*/", ""),
@@ -43,7 +41,8 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
     ]
     includes, check = cpu.check(image.target, name)
     prototypes, steps = _calls(image)
-    _fill("model.h", folder / f"{name}.h", common, tensors=_summary(model), sizes="\n".join(sizes))
+    types = template("types.h").read_text(encoding="utf-8")
+    _fill("model.h", folder / f"{name}.h", common, tensors=_summary(model), types=types, sizes="\n".join(sizes))
     _fill(
         "model.c",
         folder / f"{name}.c",

@@ -1,0 +1,73 @@
+"""Libraries for Arm boards, run under an emulator of their CPU: the same bits as on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tvmopt import frontend
+from tvmopt import target as targets
+from tvmopt.backends import emulated, library
+from tvmopt.errors import ArtifactError
+from tvmopt.lowering.lower import lower
+from tvmopt.model import Model
+from tvmopt.passes import pipeline
+from tvmopt.runtime.emulator import Emulated
+from tvmopt.runtime.library import Library
+
+MODELS = ("kws", "ic", "vww", "ad")
+# One CPU of each instruction set runs all models, its relatives one.
+CASES = [
+    *((cpu, model) for cpu in ("arm/cortex-a7", "arm/cortex-a53", "arm/cortex-a76") for model in MODELS),
+    *(("arm/cortex-a72", "kws"), ("arm/neoverse-n1", "kws")),
+]
+
+
+@cache
+def optimized(path: Path) -> Model:
+    return pipeline.run(frontend.load(path))
+
+
+def emulate(path: Path, cpu: str, folder: Path, run_on: str | None = None) -> Emulated:
+    """``path`` compiled for ``cpu``, on an emulator of ``run_on``."""
+    board, emulator = targets.get(cpu), targets.get(run_on or cpu).emulator
+    assert emulator is not None
+    if shutil.which(emulator.command[0]) is None:
+        pytest.skip(f"needs {emulator.command[0]} (Debian package qemu-user)")
+    if shutil.which("arm-linux-gnueabihf-gcc" if "cortex-a7" in (cpu.split("/")) else "aarch64-linux-gnu-gcc") is None:
+        pytest.skip("needs Debian packages gcc-aarch64-linux-gnu and gcc-arm-linux-gnueabihf")
+    model = lower(optimized(path), board)
+    (folder / "model.so").write_bytes(library.build(model, board, {"target": cpu}))
+    return emulated.linux(folder / "model.so", folder, model, board, emulator.command, {"target": cpu})
+
+
+@pytest.mark.parametrize(("cpu", "name"), CASES)
+def test_same_bits_as_on_this_machine(cpu: str, name: str, mlperf_tiny: dict[str, Path], tmp_path: Path) -> None:
+    board = emulate(mlperf_tiny[name], cpu, tmp_path)
+    host = targets.get("host")
+    (tmp_path / "host.so").write_bytes(library.build(lower(optimized(mlperf_tiny[name]), host), host, {}))
+    here = Library(tmp_path / "host.so")
+    (x,), rng = board.inputs, np.random.default_rng(0)
+    for _ in range(3):
+        inputs = {x.name: rng.uniform(0, 1, x.shape).astype("float32")}
+        there, expected = board.run(inputs), here.run(inputs)
+        for output in board.outputs:
+            assert np.array_equal(there[output.name], expected[output.name])
+            assert np.ptp(expected[output.name]) > 0
+
+
+def test_refuses_a_cpu_that_lacks_instructions(mlperf_tiny: dict[str, Path], tmp_path: Path) -> None:
+    """By its own check, not by an illegal instruction."""
+    board = emulate(mlperf_tiny["ad"], "arm/cortex-a76", tmp_path, run_on="arm/cortex-a53")
+    with pytest.raises(ArtifactError, match="this CPU cannot run code for arm/cortex-a76"):
+        board.run({spec.name: np.zeros(spec.shape, spec.dtype) for spec in board.inputs})
+
+
+def test_is_refused_on_this_machine(mlperf_tiny: dict[str, Path], tmp_path: Path) -> None:
+    emulate(mlperf_tiny["ad"], "arm/cortex-a7", tmp_path)
+    with pytest.raises(ArtifactError, match="cannot be loaded on this machine"):
+        Library(tmp_path / "model.so")

@@ -1,0 +1,25 @@
+"""Engines that run what was compiled for another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..model import Model
+from ..runtime.emulator import Emulated
+from ..target import Target
+from . import link, source
+
+
+def linux(
+    path: Path, folder: Path, model: Model, target: Target, emulator: Sequence[str], manifest: dict[str, Any]
+) -> Emulated:
+    """Run the library ``path``, compiled for a Linux target.
+
+    folder   : where the program that loads it is made.
+    emulator : the command of a user-mode emulator.
+    """
+    runner = source.template("runner.c")
+    link.run([*link.compiler(target), "-std=gnu11", "-O1", "-o", "runner", str(runner), "-ldl"], folder)
+    return Emulated([*emulator, str(folder / "runner"), str(path)], manifest, model.inputs, model.outputs)
