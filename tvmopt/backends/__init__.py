@@ -23,19 +23,23 @@ def build(model: Model, target: Target, threads: int = 1) -> Artifact:
     A model that needs TVM at run time, for shapes or operators that only then are known, becomes an executable
     of its virtual machine whatever the target's back end; its manifest says so.
 
+    What was compiled for another machine runs in the target's emulator, if it names one.
+
     threads : how many threads one inference uses.
 
     Raises DependencyError without a C compiler for the target.
     """
-    from . import library, vm
+    from . import emulated, library, vm
 
-    facts = describe(model, target, threads)
+    facts = describe(model, target, threads) | {"backend": "library"}
+    folder = TemporaryDirectory(prefix="tvmopt-")
+    path = Path(folder.name) / "model.so"
+    load = None
     try:
-        data = library.build(model, target, facts | {"backend": "library"}, threads)
+        data = library.build(model, target, facts, threads)
+        load = emulated.engine(path, model, target, facts)
     except UnsupportedError as reason:
         log.info("%s: %s; using TVM's virtual machine", model.source, reason.reason)
         data = vm.build(model, target, facts | {"backend": "vm"})
-    folder = TemporaryDirectory(prefix="tvmopt-")
-    path = Path(folder.name) / "model.so"
     path.write_bytes(data)
-    return Artifact(path, folder)
+    return Artifact(path, folder, load)

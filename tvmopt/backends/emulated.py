@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import platform
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..model import Model
 from ..runtime.emulator import Emulated
 from ..target import Target
-from . import link, source
+from . import cpu, link, source
+
+
+def engine(path: Path, model: Model, target: Target, manifest: dict[str, Any]) -> Callable[[], Emulated] | None:
+    """What runs the library ``path`` here, where this machine cannot and the target names an emulator."""
+    if target.emulator is None or cpu.architecture(target) == platform.machine():
+        return None
+    return partial(linux, path, path.parent, model, target, target.emulator.command, manifest)
 
 
 def linux(

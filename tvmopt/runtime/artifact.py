@@ -6,7 +6,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -51,14 +51,23 @@ class Artifact:
     path     : the file; one that was never saved is deleted with the object.
     """
 
-    def __init__(self, path: Path, folder: TemporaryDirectory[str] | None = None) -> None:
-        """folder : to delete with the object, where the file is a temporary one."""
+    def __init__(
+        self, path: Path, folder: TemporaryDirectory[str] | None = None, load: Callable[[], Engine] | None = None
+    ) -> None:
+        """Parameters
+        ----------
+        folder : to delete with the object, where the file is a temporary one.
+        load   : makes the engine, where the file cannot be loaded here but can be run some other way.
+        """
         self.path = path
         self._folder = folder
+        self._load = load
 
     @cached_property
     def engine(self) -> Engine:
         """The loaded file. Raises ArtifactError where it is damaged, of another version, or not for this machine."""
+        if self._load is not None:
+            return self._load()
         return vm.Executable(self.path) if vm.read_manifest(self.path) is not None else Library(self.path)
 
     @property
