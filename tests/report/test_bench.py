@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -29,7 +28,7 @@ def test_a_slow_runtime_is_timed_once_a_round(monkeypatch: pytest.MonkeyPatch) -
 
 def test_comparison_has_medians_ratios_and_those_who_refused() -> None:
     runners = {"tvmopt": lambda: time.sleep(0.001), "onnxruntime": lambda: time.sleep(0.004)}
-    found = bench.compare(Path("m.onnx"), "x86/avx2", 2, runners, {"litert": "not installed"})
+    found = bench.compare("m.onnx", "x86/avx2", 2, runners, {"litert": "not installed"})
     assert [(row.runtime, row.status) for row in found.rows] == [
         ("tvmopt", "ok"),
         ("onnxruntime", "ok"),

@@ -70,7 +70,7 @@ def interleave(runners: Mapping[str, Runner]) -> dict[str, list[float]]:
 
 
 def compare(
-    model: Path, target: str, threads: int, runners: Mapping[str, Runner], refused: Mapping[str, str]
+    model: str, target: str, threads: int, runners: Mapping[str, Runner], refused: Mapping[str, str]
 ) -> Comparison:
     """Time ``runners``, of which the first is tvmopt, and list those that were ``refused`` with their status."""
     times = interleave(runners)
@@ -78,7 +78,7 @@ def compare(
     rows += [Row(name, None, None, 0, status) for name, status in refused.items()]
     own, *others = times
     ratio = {name: statistics.median(times[name]) / statistics.median(times[own]) for name in others}
-    return Comparison(str(model), target, threads, rows, ratio, _machine(), _versions([*times, *refused]))
+    return Comparison(model, target, threads, rows, ratio, _machine(), _versions([*times, *refused]))
 
 
 def _block(run: Runner) -> list[float]:

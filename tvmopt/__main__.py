@@ -1,0 +1,5 @@
+"""``python -m tvmopt``."""
+
+from .cli import main
+
+main(prog_name="tvmopt")

@@ -1,0 +1,224 @@
+"""The stages put together: what ``import tvmopt`` offers.
+
+Errors that are the user's to act on are ``tvmopt.errors.TvmoptError``; anything else that goes wrong inside a
+stage is raised as ``InternalError``, which names the stage and the file. Progress is logged to "tvmopt".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import target as targets
+from .errors import InputError, InternalError, TvmoptError
+from .model import Model
+
+if TYPE_CHECKING:
+    import onnx
+
+    from .runtime import Artifact
+    from .peers import Feeds, Runner
+    from .report.bench import Comparison
+    from .report.inspect import Inspection
+    from .report.samples import Samples
+    from .report.verify import Verification
+    from .target import Target
+
+    Source = str | PathLike[str] | bytes | onnx.ModelProto
+
+log = logging.getLogger(__name__)
+
+
+def load(source: Source, shapes: Mapping[str, Sequence[int]] | None = None) -> Model:
+    """Read an ONNX model: a path, its bytes, or a ModelProto.
+
+    shapes : dimensions of inputs by name, for inputs with symbolic ones.
+
+    Raises ModelError for an invalid model, UnsupportedError for one that asks for something unsupported.
+    """
+    from . import frontend
+
+    with _stage("importing", _name(source)):
+        return frontend.load(source, shapes)
+
+
+def compile(
+    model: Model | Source, target: str | Path | Target = "host", *, threads: int = 1, sparsity: bool = True
+) -> Artifact:
+    """Compile a model for a target.
+
+    Parameters
+    ----------
+    target   : name of a target ("host" is this machine), path of a target file, or a Target.
+    threads  : how many threads one inference uses.
+    sparsity : remove work that is known to give zero or a constant; never changes a result bit.
+
+    Raises
+    ------
+    TargetError, ModelError, UnsupportedError
+    """
+    from . import backends, frontend, lowering
+    from .passes import pipeline
+
+    found = targets.get(target)
+    _check_threads(threads)
+    loaded = _model(model)
+    frontend.require_static(loaded)
+    with _stage("optimizing", loaded.source):
+        grouped = pipeline.run(loaded, sparsity=sparsity)
+    with _stage(f"lowering for {found.name}", loaded.source):
+        lowered = lowering.lower(grouped, found, threads)
+    with _stage(f"generating code for {found.name}", loaded.source):
+        return backends.build(lowered, found, threads)
+
+
+def open(path: str | PathLike[str]) -> Artifact:
+    """Load a saved artifact. Raises ArtifactError if it is damaged or not for this machine."""
+    from . import runtime
+
+    with _stage("opening", str(path)):
+        return runtime.open(Path(path))
+
+
+def verify(
+    model: Model | str | PathLike[str],
+    target: str | Path | Target = "host",
+    *,
+    data: str | PathLike[str] | None = None,
+    samples: int = 16,
+    layer_samples: int = 8,
+    threads: int = 1,
+    sparsity: bool = True,
+) -> Verification:
+    """Compare the compiled model with ONNX Runtime, end to end and for every quantized tensor by itself.
+
+    Parameters
+    ----------
+    data          : an .npz file of inputs, all of which are used (see ``report.samples.read``).
+    samples       : how many random inputs to draw when there is no data.
+    layer_samples : how many samples to compare layer by layer.
+
+    Raises
+    ------
+    UnsupportedError : ONNX Runtime does not take the model.
+    InputError       : the data does not fit the model.
+    """
+    from .report import verify as comparison
+
+    model = _model(model)
+    found = targets.get(target)
+    path = _path(model)
+    inputs = _samples(model, None if data is None else Path(data), samples)
+    artifact = compile(model, found, threads=threads, sparsity=sparsity)
+
+    def build(proto: onnx.ModelProto) -> Artifact:
+        shapes = {spec.name: [int(dim) for dim in spec.shape] for spec in model.inputs}
+        return compile(load(proto, shapes), found, threads=threads, sparsity=sparsity)
+
+    with _stage("verifying", model.source):
+        return comparison.run(path, found.name, build, artifact, inputs, layer_samples)
+
+
+def bench(
+    model: Model | Artifact | str | PathLike[str],
+    target: str | Path | Target = "host",
+    *,
+    vs: Sequence[str] = ("onnxruntime",),
+    threads: int = 1,
+    sparsity: bool = True,
+) -> Comparison:
+    """Time an ONNX model in turn with other runtimes, all on the same random input.
+
+    model : a model, or the path of an ONNX file; or an artifact (see ``open``), which is timed alone and as it
+            was compiled, since other runtimes need the ONNX file.
+    vs    : names of ``tvmopt.peers.NAMES``; one that cannot run the model is listed with the reason.
+    """
+    from . import peers
+    from .report import bench as timing
+    from .report import samples
+
+    runners: dict[str, Runner] = {}
+    refused: dict[str, str] = {}
+    if isinstance(model, Model | str | PathLike):
+        model = _model(model)
+        found, name = targets.get(target).name, model.source
+        artifact = compile(model, target, threads=threads, sparsity=sparsity)
+        feeds = next(iter(_samples(model, None, 1)))
+        runners["tvmopt"] = _once(artifact, feeds)
+        for peer in vs:
+            log.info("preparing %s", peer)
+            try:
+                runners[peer] = peers.runner(peer, _path(model), feeds, threads)
+            except peers.Refused as refusal:
+                refused[peer] = str(refusal)
+    else:
+        found, name, threads = model.manifest["target"], model.manifest["source"], model.manifest["threads"]
+        runners["tvmopt"] = _once(model, next(iter(samples.random(model.inputs, {}, 1))))
+        refused = dict.fromkeys(vs, "needs the ONNX model")
+    return timing.compare(name, found, threads, runners, refused)
+
+
+def inspect(model: Model | Source, *, sparsity: bool = True) -> Inspection:
+    """Tell what a model is made of: where it runs in int8 and where in float and why, its MACs, bytes and zeros."""
+    from .passes import pipeline
+    from .report import inspect as inspection
+
+    model = _model(model)
+    with _stage("optimizing", model.source):
+        return inspection.inspect(pipeline.run(model, sparsity=sparsity))
+
+
+def list_targets() -> list[Target]:
+    """All targets that come with tvmopt."""
+    return [targets.get(name) for name in targets.names() if name != "host"]
+
+
+def _model(model: Model | Source) -> Model:
+    return model if isinstance(model, Model) else load(model)
+
+
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, str | PathLike) else "<memory>"
+
+
+def _path(model: Model) -> Path:
+    """The ONNX file of a model, which ONNX Runtime reads for itself."""
+    path = Path(model.source)
+    if not path.is_file():
+        raise InputError("the model has no ONNX file for ONNX Runtime to read", file=model.source)
+    return path
+
+
+def _samples(model: Model, data: Path | None, count: int) -> Samples:
+    from . import frontend
+    from .report import graph, samples
+
+    frontend.require_static(model)
+    ranges = graph.input_ranges(_path(model))
+    if data is None:
+        return samples.random(model.inputs, ranges, count)
+    return samples.read(data, model.inputs, ranges)
+
+
+def _once(artifact: Artifact, feeds: Feeds) -> Runner:
+    return lambda: artifact.run(feeds)
+
+
+def _check_threads(threads: int) -> None:
+    if threads < 1:
+        raise InputError(f"threads is {threads}, at least 1 is needed")
+
+
+@contextmanager
+def _stage(doing: str, file: str) -> Iterator[None]:
+    log.info("%s %s", doing, file)
+    try:
+        yield
+    except (TvmoptError, InternalError):
+        raise
+    except Exception as error:
+        raise InternalError(doing, file, error) from error

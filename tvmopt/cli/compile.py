@@ -1,0 +1,33 @@
+"""tvmopt compile: an ONNX model to an artifact on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import options, terminal
+
+
+@click.command("compile")
+@options.model
+@options.target
+@click.option("-o", "--output", required=True, type=options.file, help="The artifact to write.")
+@options.threads
+@options.shapes
+@options.sparsity
+def command(
+    model: Path,
+    target: str,
+    output: Path,
+    threads: int,
+    shapes: options.Shapes,
+    sparsity: bool,
+) -> None:
+    """Compile a model and save the artifact."""
+    from .. import api
+
+    with terminal.progress():
+        artifact = api.compile(api.load(model, dict(shapes)), target, threads=threads, sparsity=sparsity)
+        artifact.save(output)
+    click.echo(f"{output}: {output.stat().st_size / 1024:.0f} KiB for {target}, {threads} thread(s)")

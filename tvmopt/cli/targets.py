@@ -1,0 +1,55 @@
+"""tvmopt targets: what can be compiled for?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from . import options, terminal
+
+
+@click.command("targets")
+@click.argument("name", required=False)
+@options.as_json
+def command(name: str | None, as_json: bool) -> None:
+    """List the targets, or show one."""
+    from .. import target
+
+    found = [target.get(known) for known in target.names() if known != "host"] if name is None else target.get(name)
+    if as_json:
+        terminal.print_json(found if isinstance(found, target.Target) else {"targets": found})
+    elif isinstance(found, target.Target):
+        _show(found)
+    else:
+        rows = [
+            [one.name, one.summary, " ".join(sorted(one.features)) or "-", one.backend, one.tested] for one in found
+        ]
+        terminal.print_table(f"host: {_host()}", ["name", "what", "features", "back end", "tested"], rows)
+
+
+def _show(one: Any) -> None:
+    import msgspec
+
+    for key, value in _flat("", msgspec.to_builtins(one)):
+        click.echo(f"{key:<16}{value}")
+
+
+def _flat(prefix: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield ("llvm.mcpu", "cascadelake") and so on, without what is not set."""
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _flat(f"{prefix}{key}.", value)
+        elif value not in (None, "", []):
+            yield prefix + key, ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _host() -> str:
+    from .. import target
+    from ..errors import TargetError
+
+    try:
+        return target.host().name
+    except TargetError as error:
+        return str(error)
