@@ -69,5 +69,5 @@ def test_refuses_a_cpu_that_lacks_instructions(mlperf_tiny: dict[str, Path], tmp
 
 def test_is_refused_on_this_machine(mlperf_tiny: dict[str, Path], tmp_path: Path) -> None:
     emulate(mlperf_tiny["ad"], "arm/cortex-a7", tmp_path)
-    with pytest.raises(ArtifactError, match="cannot be loaded on this machine"):
+    with pytest.raises(ArtifactError, match="another kind of processor"):
         Library(tmp_path / "model.so")

@@ -55,6 +55,11 @@ class _Model(ctypes.Structure):
     )
 
 
+def _machine(elf: bytes) -> bytes:
+    """What kind of machine an ELF file is for: class and byte order, and ``e_machine``."""
+    return elf[4:6] + elf[18:20]
+
+
 class Library:
     """A compiled model, loaded. Threads may share one: each uses a workspace of its own.
 
@@ -69,7 +74,10 @@ class Library:
     """
 
     def __init__(self, path: Path) -> None:
-        check_seal(path)
+        with Path("/proc/self/exe").open("rb") as program:
+            here = _machine(program.read(20))
+        if _machine(check_seal(path)) != here:
+            raise ArtifactError("was compiled for another kind of processor than this machine's", file=path)
         try:
             library = ctypes.CDLL(str(path.resolve()))
             library.tvmopt_model_describe.restype = ctypes.POINTER(_Model)
