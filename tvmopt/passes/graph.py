@@ -49,18 +49,20 @@ class Graph:
         return counts
 
     def build(self) -> relax.Function:
-        """The function, without bindings that nothing uses. Types are missing until ``relax.transform.Normalize``."""
+        """The function, without bindings that nothing uses."""
         live = set(operands(self.output))
         kept = []
         for var, value in reversed(self.bindings):
             if var in live:
                 live.update(operands(value))
                 kept.append(relax.VarBinding(var, value))
-        block = relax.DataflowBlock(kept[::-1])
-        old = self.function
-        return relax.Function(
-            old.params, relax.SeqExpr([block], self.output), old.ret_ty, old.is_pure, old.attrs, old.span
-        )
+        old, builder = self.function, relax.BlockBuilder()
+        with builder.function("main", old.params):
+            with builder.dataflow():
+                for binding in reversed(kept):
+                    builder.emit_normalized(binding)
+            builder.emit_func_output(self.output)
+        return relax.Function(old.params, builder.finalize()["main"].body, old.ret_ty, old.is_pure, old.attrs, old.span)
 
 
 def operands(expr: Expr) -> Iterator[Var]:
@@ -109,12 +111,18 @@ class Rewriter:
     def run(self) -> Graph:
         """Visit every binding, in order."""
         for var, value in self.graph.bindings:
-            self.visit(var, self.builder.normalize(substitute(value, self.replaced)))
+            self.visit(var, self.substituted(value, self.replaced))
         bindings = [
-            (self.renamed.get(var, var), substitute(value, self.renamed)) for var, value in self.scope.bindings.items()
+            (self.renamed.get(var, var), self.substituted(value, self.renamed))
+            for var, value in self.scope.bindings.items()
         ]
         output = substitute(substitute(self.graph.output, self.replaced), self.renamed)
         return Graph(self.graph.function, bindings, output)
+
+    def substituted(self, value: Expr, replacements: dict[Var, Expr]) -> Expr:
+        """A bound expression with variables replaced, and with its type."""
+        changed = substitute(value, replacements)
+        return value if changed is value else self.builder.normalize(changed)
 
     def visit(self, var: Var, value: Expr) -> None:
         """Write the binding of ``var`` to ``value``, whose operands are already those of the new graph."""
@@ -156,4 +164,4 @@ def rewrite(mod: tvm.IRModule, rewriter: Callable[[Graph, tvm.IRModule], Rewrite
             function = applied.run().build()
             mod = applied.builder.get()
             mod.update_func(mod.get_global_var(name.name_hint), function)
-    return relax.transform.Normalize()(mod)
+    return mod
