@@ -20,12 +20,12 @@ from .model import Model
 if TYPE_CHECKING:
     import onnx
 
-    from .runtime import Artifact
     from .peers import Feeds, Runner
     from .report.bench import Comparison
     from .report.inspect import Inspection
     from .report.samples import Samples
     from .report.verify import Verification
+    from .runtime import Artifact
     from .target import Target
 
     Source = str | PathLike[str] | bytes | onnx.ModelProto

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import onnx
@@ -18,7 +19,9 @@ def runner(model: Path, feeds: Feeds, threads: int) -> Runner:
 
     shapes = {name: list(array.shape) for name, array in feeds.items()}
     try:
-        module = from_onnx(onnx.load(model), shape_dict=shapes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of is no business of the user's here
+            module = from_onnx(onnx.load(model), shape_dict=shapes)
         executable = tvm.compile(module, target=target.host().tvm())
         run = relax.VirtualMachine(executable, tvm.cpu())["main"]
         arguments = [tvm.runtime.tensor(array) for array in feeds.values()]

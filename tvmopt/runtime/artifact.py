@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..errors import ArtifactError
 from ..model import TensorSpec
 from . import vm
 from .library import Library
@@ -105,7 +106,14 @@ class Artifact:
         return Timing(statistics.median(times), min(times), statistics.fmean(times), repeats)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the file. One that is in use under that name is replaced, not overwritten."""
+        """Write the file. One that is in use under that name is replaced, not overwritten.
+
+        Raises ArtifactError where it cannot be written.
+        """
         part = Path(f"{os.fspath(path)}.part")
-        shutil.copyfile(self.path, part)
-        part.replace(path)
+        try:
+            shutil.copyfile(self.path, part)
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise ArtifactError(f"cannot be written: {error.strerror}", file=path) from None

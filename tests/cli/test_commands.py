@@ -1,0 +1,163 @@
+"""Every command does its job, and ``--json`` prints one object with the keys that scripts rely on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+from tvmopt import demo, target
+from tvmopt.cli import COMMANDS, main, terminal
+from tvmopt.peers.onnxruntime import Session
+
+from ..report.models import residual
+
+
+def run(*arguments: str | Path) -> str:
+    """Standard output of a command that succeeds and prints nothing else."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout
+
+
+def run_json(*arguments: str | Path) -> dict[str, Any]:
+    found = json.loads(run(*arguments, "--json"))
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "residual.onnx"
+    onnx.save(residual(), path)
+    return path
+
+
+def test_every_command_has_help() -> None:
+    for name in COMMANDS:
+        assert run(name, "--help").startswith(f"Usage: main {name} ")
+
+
+def test_compile_and_run(model: Path, tmp_path: Path) -> None:
+    feeds = {"x": np.random.default_rng(5).uniform(-2.6, 2.5, (1, 3, 6, 6)).astype(np.float32)}
+    np.savez(tmp_path / "in.npz", **feeds)
+    assert "KiB for " in run("compile", model, "-o", tmp_path / "m.so", "-t", "host", "--threads", "1")
+    printed = run("run", tmp_path / "m.so", "--input", tmp_path / "in.npz", "--output", tmp_path / "out")
+    assert "y: float32 [1, 4]" in printed
+    expected = Session(model, integer=True).run(feeds)
+    with np.load(tmp_path / "out") as found:
+        assert list(found) == list(expected)
+        for name in expected:
+            np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-6)
+
+
+def test_run_refuses_a_wrong_shape_or_dtype(model: Path, tmp_path: Path) -> None:
+    run("compile", model, "-o", tmp_path / "m.so")
+    for array, says in (
+        (np.zeros((1, 3, 6), np.float32), "has shape [1, 3, 6]"),
+        (np.zeros(3, np.int8), "has dtype int8"),
+    ):
+        np.savez(tmp_path / "in.npz", x=array)
+        arguments = ["run", "m.so", "--input", "in.npz", "--output", "out.npz"]
+        result = CliRunner().invoke(main, [a if "." not in a else str(tmp_path / a) for a in arguments])
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+        assert says in result.stderr
+        assert not (tmp_path / "out.npz").exists()
+
+
+def test_verify_json(model: Path, tmp_path: Path) -> None:
+    found = run_json("verify", model, "-t", "host", "--samples", "3", "--layer-samples", "2")
+    assert found.keys() >= {"samples", "top1_agreement", "max_lsb", "mean_lsb", "exact_ops", "layers"}
+    assert (found["samples"], found["exact_ops"], found["max_lsb"], found["top1_agreement"]) == (3, 5, 0, 1)
+    assert [layer["name"] for layer in found["layers"]] == ["q0", "q1", "q2", "q3", "q4"]
+    assert found["layers"][1] == {
+        "name": "q1",
+        "op": "Conv+Relu",
+        "exact": True,
+        "max_lsb": 0,
+        "mean_lsb": 0,
+        "mismatches": 0,
+        "elements": 2 * 288,
+    }
+    data = tmp_path / "data.npz"
+    np.savez(data, x=np.zeros((2, 3, 6, 6), np.float32), labels=np.array([0, 1]))
+    found = run_json("verify", model, "--data", data)
+    assert found["accuracy"] == found["reference_accuracy"]
+    assert "equal to ONNX Runtime" in run("verify", model, "--data", data)
+
+
+def test_inspect_json(model: Path) -> None:
+    found = run_json("inspect", model)
+    assert found.keys() >= {
+        "macs",
+        "macs_after_folding",
+        "weight_bytes",
+        "weight_bytes_after_folding",
+        "zero_fraction",
+        "dead_channels",
+        "quantized_ops",
+        "float_ops",
+    }
+    assert found["macs"] == 36 * 8 * 27 + 36 * 8 * 8 + 288 * 4
+    (softmax,) = [op for op in found["ops"] if op["where"] == "float"]
+    assert softmax["name"] == "y"
+    assert softmax["reason"]
+    assert "why not int8" in run("inspect", model)
+
+
+def test_bench_json(model: Path, tmp_path: Path) -> None:
+    found = run_json("bench", model, "--vs", "onnxruntime,tvm", "--threads", "1")
+    assert found.keys() >= {"model", "target", "threads", "rows", "ratio"}
+    assert [row["runtime"] for row in found["rows"]] == ["tvmopt", "onnxruntime", "tvm"]
+    assert all(row.keys() >= {"runtime", "median_us", "min_us", "status"} for row in found["rows"])
+    assert found["ratio"].keys() == {"onnxruntime", "tvm"}
+    run("compile", model, "-o", tmp_path / "m.so")
+    table = run("bench", tmp_path / "m.so")
+    assert "needs the ONNX model" in table
+
+
+def test_targets() -> None:
+    listed = run("targets")
+    for name in target.names():
+        assert name in listed
+    assert [one["name"] for one in run_json("targets")["targets"]] == target.names()[1:]
+    assert "llvm.mcpu       haswell" in run("targets", "x86/avx2")
+    assert run_json("targets", "x86/avx2")["llvm"]["mcpu"] == "haswell"
+
+
+def test_demo() -> None:
+    printed = run("demo")
+    record = json.loads(demo.RECORD.read_text())
+    assert "equal to ONNX Runtime" in printed
+    table = printed.partition("Side by side")[2].splitlines()
+    accuracy = {line.split("  ")[0]: line for line in table if "," in line}
+    assert f"{record['int8_accuracy']:.4f}" in accuracy["tvmopt, int8"]
+    assert f"{record['int8_accuracy']:.4f}" in accuracy["ONNX Runtime, int8"]
+    assert f"{record['float_accuracy']:.4f}" in accuracy["ONNX Runtime, float"]
+
+
+def test_progress_is_silent_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with terminal.progress():
+        logging.getLogger("tvmopt.something").info("working")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_goes_to_a_terminal(tmp_path: Path, model: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "tvmopt", "inspect", str(model), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "optimizing" in shown
+    json.loads(done.stdout)

@@ -1,0 +1,169 @@
+"""The Python interface: the stages put together."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import tvmopt
+from tvmopt import api, demo
+from tvmopt.errors import ArtifactError, InputError, ModelError, TargetError
+from tvmopt.peers.onnxruntime import Session
+
+from .report.models import Graph, residual
+
+FEEDS = {"x": np.random.default_rng(3).uniform(-2.6, 2.5, (1, 3, 6, 6)).astype(np.float32)}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("api") / "residual.onnx"
+    onnx.save(residual(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def artifact(model: Path) -> api.Artifact:
+    return tvmopt.compile(model)
+
+
+def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    """The dequantized logits are equal, the softmax in float nearly."""
+    assert list(found) == list(expected)
+    logits, y = expected
+    np.testing.assert_array_equal(found[logits], expected[logits])
+    np.testing.assert_allclose(found[y], expected[y], rtol=0, atol=1e-6)
+
+
+def test_public_names_are_those_of_the_api() -> None:
+    for name in tvmopt.__all__:
+        assert getattr(tvmopt, name) is getattr(api, name)
+    with pytest.raises(AttributeError, match="module 'tvmopt' has no attribute 'tune_everything'"):
+        tvmopt.tune_everything  # noqa: B018
+
+
+def test_compile_save_open_run(model: Path, artifact: api.Artifact, tmp_path: Path) -> None:
+    expected = Session(model, integer=True).run(FEEDS)
+    same(artifact.run(FEEDS), expected)
+    artifact.save(tmp_path / "model.so")
+    opened = tvmopt.open(tmp_path / "model.so")
+    same(opened.run(FEEDS), expected)
+    assert opened.manifest["target"] == tvmopt.target.host().name
+    assert [(spec.name, spec.shape, spec.dtype) for spec in opened.inputs] == [("x", (1, 3, 6, 6), "float32")]
+
+
+def test_a_model_may_be_a_path_bytes_a_proto_or_loaded(model: Path) -> None:
+    expected = Session(model, integer=True).run(FEEDS)
+    for source in (str(model), model.read_bytes(), onnx.load(model), tvmopt.load(model)):
+        same(tvmopt.compile(source).run(FEEDS), expected)
+
+
+def test_options_change_no_result_bit(model: Path, artifact: api.Artifact) -> None:
+    expected = artifact.run(FEEDS)
+    for options in ({"sparsity": False}, {"threads": 2}, {"target": "x86/generic"}):
+        found = tvmopt.compile(model, **options).run(FEEDS)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(next(iter(found.values())), next(iter(expected.values())))
+
+
+def test_shapes_bind_symbolic_dimensions() -> None:
+    graph = Graph()
+    y = graph.quantize(graph.node("Relu", graph.quantize("x", 0.1, 0)), 0.1, 0)
+    proto = graph.model(["N", 5], [y])
+    found = tvmopt.compile(tvmopt.load(proto, {"x": (3, 5)})).run({"x": np.ones((3, 5), np.float32)})
+    np.testing.assert_allclose(found[y], np.ones((3, 5)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("feeds", "says"),
+    [
+        ({}, "node 'x': no value was given"),
+        ({"y": FEEDS["x"]}, "node 'y': is not an input of this model .inputs: x"),
+        ({"x": FEEDS["x"][0]}, r"node 'x': has shape \[3, 6, 6\], not \[1, 3, 6, 6\]"),
+        ({"x": FEEDS["x"].astype(np.float64)}, "node 'x': has dtype float64, not float32"),
+    ],
+)
+def test_run_refuses_what_does_not_fit(artifact: api.Artifact, feeds: dict[str, np.ndarray], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        artifact.run(feeds)
+
+
+def test_open_refuses_what_is_no_artifact(tmp_path: Path, artifact: api.Artifact) -> None:
+    with pytest.raises(ArtifactError, match=r"nowhere\.so"):
+        tvmopt.open(tmp_path / "nowhere.so")
+    (tmp_path / "text.so").write_text("hello")
+    with pytest.raises(ArtifactError, match=r"text\.so"):
+        tvmopt.open(tmp_path / "text.so")
+    artifact.save(tmp_path / "damaged.so")
+    data = bytearray((tmp_path / "damaged.so").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "damaged.so").write_bytes(data)
+    with pytest.raises(ArtifactError, match=r"damaged\.so"):
+        tvmopt.open(tmp_path / "damaged.so")
+
+
+def test_save_refuses_a_folder_that_is_not_there(artifact: api.Artifact, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"model\.so: cannot be written: No such file or directory"):
+        artifact.save(tmp_path / "nowhere" / "model.so")
+
+
+def test_errors_of_the_call(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="near: x86/generic"):
+        tvmopt.compile(model, "x86/genric")
+    with pytest.raises(InputError, match="threads is 0"):
+        tvmopt.compile(model, threads=0)
+    with pytest.raises(ModelError, match="cannot be read"):
+        tvmopt.load(tmp_path / "nowhere.onnx")
+    with pytest.raises(InputError, match="<memory>: the model has no ONNX file"):
+        tvmopt.verify(tvmopt.load(onnx.load(model)))
+
+
+def test_verify_gives_typed_results(model: Path) -> None:
+    found = tvmopt.verify(model, samples=3, layer_samples=2)
+    assert (found.samples, found.layer_samples, found.exact_ops, found.max_lsb) == (3, 2, 5, 0)
+    assert (found.model, found.target, found.top1_agreement) == (str(model), tvmopt.target.host().name, 1)
+    assert found.data.startswith("random")
+
+
+def test_bench_times_a_model_beside_its_peers(model: Path) -> None:
+    found = tvmopt.bench(model, vs=["onnxruntime", "litert"])
+    assert [(row.runtime, row.status == "ok") for row in found.rows] == [
+        ("tvmopt", True),
+        ("onnxruntime", True),
+        ("litert", False),
+    ]
+    assert found.rows[0].runs >= 30
+    assert found.ratio.keys() == {"onnxruntime"}
+
+
+def test_bench_times_an_artifact_as_it_was_compiled(model: Path) -> None:
+    found = tvmopt.bench(tvmopt.compile(model, "x86/generic", threads=2), threads=1)
+    assert (found.model, found.target, found.threads) == (str(model), "x86/generic", 2)
+    assert [(row.runtime, row.status) for row in found.rows] == [
+        ("tvmopt", "ok"),
+        ("onnxruntime", "needs the ONNX model"),
+    ]
+
+
+def test_inspect_finds_sparsity_and_quantization() -> None:
+    found = tvmopt.inspect(demo.INT8_MODEL)
+    assert found.float_ops == 0
+    assert 0.4 < found.zero_fraction < 0.6
+    assert found.macs_after_folding < 0.7 * found.macs
+    assert found.weight_bytes_after_folding < 0.7 * found.weight_bytes
+    assert sum(op.macs for op in tvmopt.inspect(demo.INT8_MODEL, sparsity=False).ops) == found.macs
+    assert {op.where for op in found.ops} == {"int8", "move"}
+
+
+def test_list_targets_has_every_file() -> None:
+    assert [found.name for found in tvmopt.list_targets()] == [name for name in tvmopt.target.names() if name != "host"]
+
+
+def test_stages_are_logged(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "tvmopt"):
+        tvmopt.compile(model)
+    for stage in ("importing", "optimizing", "lowering", "generating code"):
+        assert f"{stage}" in caplog.text
