@@ -75,6 +75,9 @@ def _op(call: relax.Call, args: list) -> np.ndarray | list[np.ndarray]:
         return np.take(x, args[1], int(attrs.axis))
     if name == "relax.broadcast_to":
         return np.broadcast_to(x, args[1])
+    if name == "relax.image.resize2d" and (attrs.coordinate_transformation_mode, attrs.rounding_method) == ("asymmetric", "floor"):
+        rows, columns = (np.arange(new) * old // new for old, new in zip(x.shape[2:], args[1], strict=True))
+        return x[:, :, rows][..., columns]
     if name == "relax.nn.softmax":
         e = np.exp(x.astype(np.float64) - x.max(axis=int(attrs.axis), keepdims=True))
         return (e / e.sum(axis=int(attrs.axis), keepdims=True)).astype(np.float32)

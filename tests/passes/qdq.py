@@ -88,5 +88,6 @@ def onnxruntime_run(model: onnx.ModelProto, *inputs: np.ndarray) -> list[np.ndar
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.qdqisint8allowed", "1")  # int8 in integers, as uint8 is
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run(None, {value.name: array for value, array in zip(session.get_inputs(), inputs, strict=True)})
