@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tvm
-from tvm import relax, te
+from tvm import relax, te, topi
 
 from .quantize import dequantized, quantized
 
@@ -12,7 +12,8 @@ def legalize(mod: tvm.ir.IRModule) -> tvm.ir.IRModule:
     """Operator calls -> ``call_tir``; chains of elementwise ops -> one function; reshapes stay and cost nothing."""
     passes = [
         relax.transform.LegalizeOps(
-            {"relax.quantize": _quantize, "relax.dequantize": _dequantize}, skip_ops=["relax.reshape"]
+            {"relax.quantize": _quantize, "relax.dequantize": _dequantize, "relax.take": _take},
+            skip_ops=["relax.reshape"],
         ),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FoldConstant(),
@@ -54,3 +55,9 @@ def _channel(scale: te.Tensor, index: tuple[te.Var, ...], call: relax.Call) -> t
     if scale.ndim == 0:
         return ()
     return (0,) if int(scale.shape[0]) == 1 else (index[int(call.attrs.axis)],)
+
+
+def _take(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """ONNX Gather. An index that is out of range, which ONNX forbids, reads the last element, not other memory."""
+    axis = None if call.attrs.axis is None else int(call.attrs.axis)
+    return builder.call_te(topi.take, *call.args, axis=axis, mode="clip", primfunc_name_hint="take")
