@@ -6,8 +6,10 @@ and returns the output every back end has to give, bit for bit, in ``requantize 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import singledispatch
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from .params import QParams
 from .regions import Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
 
 
-def requantize(acc: np.ndarray, multiplier: np.ndarray, y: QParams, clamp: Clamp) -> np.ndarray:
+def requantize(acc: np.ndarray, multiplier: np.ndarray | np.floating, y: QParams, clamp: Clamp) -> np.ndarray:
     """``saturate(round_half_even(float32(acc) * multiplier) + y_zp)``, all in float32.
 
     acc int32, multiplier float32 broadcastable to acc -> y's dtype. This is ONNX Runtime's (MLAS)
@@ -33,7 +35,7 @@ def multiplier(x: QParams, w: QParams, y: QParams | None) -> np.ndarray:
     return m if y is None else (m / y.scale).astype(np.float32)
 
 
-def quantize(x: np.ndarray, y: QParams) -> np.ndarray:
+def quantize(x: np.ndarray | np.floating, y: QParams) -> np.ndarray:
     """ONNX QuantizeLinear: ``saturate(round_half_even(x / scale) + zero_point)`` in float32."""
     scale, zero_point = y.along(x.ndim)
     lo, hi = y.range
@@ -70,7 +72,9 @@ def _(region: Table, x: np.ndarray) -> np.ndarray:
 
 @run.register
 def _(region: Concat, *xs: np.ndarray) -> np.ndarray:
-    parts = [x if p.same(region.y) else quantize(dequantize(x, p), region.y) for x, p in zip(xs, region.xs, strict=True)]
+    parts = [
+        x if p.same(region.y) else quantize(dequantize(x, p), region.y) for x, p in zip(xs, region.xs, strict=True)
+    ]
     return np.concatenate(parts, axis=region.axis)
 
 
@@ -105,11 +109,11 @@ def fma(x: np.ndarray, factor: np.float32, addend: np.ndarray | np.float32) -> n
 @run.register
 def _(region: MatMul, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
     if region.a is None:
-        a_scale, a_zero_point, *rest = rest
+        a_scale, a_zero_point, *others = rest
         a_params = QParams(np.asarray(a_scale, np.float32), np.asarray(a_zero_point))
     else:
-        a_params = region.a
-    b = region.weight if region.weight is not None else rest[0]
+        a_params, others = region.a, list(rest)
+    b = region.weight if region.weight is not None else others[0]
     b_zp = region.b.zero_point.astype(np.int32)
     acc = np.matmul(a.astype(np.int32) - int(a_params.zero_point), b.astype(np.int32) - b_zp)
     integer_bias = region.bias is not None and region.bias.dtype == np.int32
@@ -167,14 +171,11 @@ def _conv(region: Conv, x: np.ndarray) -> np.ndarray:
         inputs = padded[:, group * per_group : (group + 1) * per_group]
         rows = slice(group * block, (group + 1) * block)
         for tap in product(*map(range, kernel)):
-            window = inputs[
-                (slice(None), slice(None))
-                + tuple(
-                    slice(t * d, t * d + (n - 1) * st + 1, st)
-                    for t, d, n, st in zip(tap, region.dilations, size, region.strides, strict=True)
-                )
+            place = [
+                slice(t * d, t * d + (n - 1) * st + 1, st)
+                for t, d, n, st in zip(tap, region.dilations, size, region.strides, strict=True)
             ]
-            acc[:, rows] += np.einsum("nc...,oc->no...", window, weight[(rows, slice(None), *tap)])
+            acc[:, rows] += np.einsum("nc...,oc->no...", _at(inputs, place), _at(weight[rows], tap))
     return acc
 
 
@@ -194,15 +195,20 @@ def _transposed_conv(region: Conv, x: np.ndarray) -> np.ndarray:
         rows = slice(group * block, (group + 1) * block)
         outs = slice(group * per_group, (group + 1) * per_group)
         for tap in product(*map(range, kernel)):
-            place = tuple(
+            place = [
                 slice(t * d, t * d + (s - 1) * st + 1, st)
                 for t, d, s, st in zip(tap, region.dilations, x.shape[2:], region.strides, strict=True)
-            )
-            acc[(slice(None), outs, *place)] += np.einsum(
-                "nc...,co->no...", centered[:, rows], weight[(rows, slice(None), *tap)]
-            )
+            ]
+            window = _at(acc[:, outs], place)
+            window += np.einsum("nc...,co->no...", centered[:, rows], _at(weight[rows], tap))
     begins, ends = region.padding[:rank], region.padding[rank:]
-    return acc[(slice(None), slice(None), *(slice(b, f - e) for b, e, f in zip(begins, ends, full, strict=True)))]
+    return _at(acc, [slice(b, f - e) for b, e, f in zip(begins, ends, full, strict=True)])
+
+
+def _at(array: np.ndarray, place: Sequence[int | slice]) -> np.ndarray:
+    """The view ``array[..., *place]``."""
+    index: tuple[Any, ...] = (..., *place)
+    return array[index]
 
 
 @run.register
@@ -220,6 +226,7 @@ def _(region: Pool, x: np.ndarray) -> np.ndarray:
     out = np.empty((*x.shape[:2], *size), np.int32)
     centered = x.astype(np.int32) - (0 if maximum else int(region.x.zero_point))
     for place in product(*map(range, size)):
+        at: tuple[Any, ...] = (..., *place)
         axes = [
             [p * st - b + t * d for t in range(k)]
             for p, st, b, d, k in zip(place, region.strides, begins, region.dilations, region.kernel, strict=True)
@@ -228,15 +235,13 @@ def _(region: Pool, x: np.ndarray) -> np.ndarray:
         window = centered[np.ix_(range(x.shape[0]), range(x.shape[1]), *inside)]
         reduced = tuple(range(2, x.ndim))
         if maximum:
-            out[(..., *place)] = window.max(axis=reduced)
+            out[at] = window.max(axis=reduced)
             continue
         if region.count_include_pad:  # padding counts, what ceil_mode adds beyond it does not
-            counted = [
-                [i for i in axis if i < s + e] for axis, s, e in zip(axes, x.shape[2:], ends, strict=True)
-            ]
+            counted = [[i for i in axis if i < s + e] for axis, s, e in zip(axes, x.shape[2:], ends, strict=True)]
         else:
             counted = inside
         count = np.prod([len(axis) for axis in counted])
         m = np.float32(region.x.scale / (region.y.scale * np.float32(count)))
-        out[(..., *place)] = requantize(window.sum(axis=reduced, dtype=np.int32), m, region.y, region.y.range)
+        out[at] = requantize(window.sum(axis=reduced, dtype=np.int32), m, region.y, region.y.range)
     return out.astype(region.y.dtype)

@@ -29,7 +29,7 @@ def _selu(x: np.ndarray) -> np.ndarray:
     return 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))
 
 
-def _clip(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _clip(x: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
     return np.minimum(np.maximum(x, low), high)
 
 
@@ -40,7 +40,7 @@ _OPS: dict[str, Callable[..., np.ndarray]] = {
     "rsqrt": lambda x: 1 / np.sqrt(x), "sigmoid": _sigmoid, "sign": np.sign, "sin": np.sin, "sinh": np.sinh,
     "sqrt": np.sqrt, "square": np.square, "tan": np.tan, "tanh": np.tanh, "isnan": np.isnan, "isinf": np.isinf,
     "isfinite": np.isfinite, "logical_not": np.logical_not,
-    "nn.relu": lambda x: np.maximum(x, 0), "nn.relu6": lambda x: _clip(x, np.float64(0), np.float64(6)),
+    "nn.relu": lambda x: np.maximum(x, 0), "nn.relu6": lambda x: _clip(x, 0.0, 6.0),
     "nn.gelu": lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))), "nn.gelu_tanh": _gelu_tanh,
     "nn.selu": _selu, "nn.silu": lambda x: x * _sigmoid(x),
     "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "power": np.power,

@@ -8,11 +8,9 @@ import numpy as np
 import tvm
 from tvm import relax
 from tvm.ir import GenericConst
+from tvm.relax import Expr, Var
 
 from ..params import QParams
-
-Expr = relax.Expr
-Var = relax.Var
 
 
 class Unfit(Exception):
@@ -46,7 +44,12 @@ class Scope:
     def of(function: relax.Function) -> Scope:
         """The variables bound in a function's body."""
         return Scope(
-            {b.var: b.value for block in function.body.blocks for b in block.bindings if isinstance(b, relax.VarBinding)}
+            {
+                b.var: b.value
+                for block in function.body.blocks
+                for b in block.bindings
+                if isinstance(b, relax.VarBinding)
+            }
         )
 
     def value(self, expr: Expr) -> Expr:

@@ -13,6 +13,7 @@ from ..reference import dequantize as dequantize_array
 from ..regions import Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
 from .scope import Expr, Var
 
+
 def to_function(region: Region, types: Sequence[relax.TensorType], name: str = "y") -> relax.Function:
     """The private function, marked ``Composite``, that computes ``region`` in float.
 
@@ -99,11 +100,12 @@ def _(region: Conv, body: relax.BlockBuilder, x: Var) -> Expr:
 @_write.register
 def _(region: MatMul, body: relax.BlockBuilder, a: Var, *rest: Var) -> Expr:
     if region.a is None:
-        scale, zero_point, *rest = rest
+        scale, zero_point, *others = rest
         left = body.emit(relax.op.dequantize(a, scale, zero_point, -1, "float32"))
     else:
+        others = list(rest)
         left = body.emit(dequantized(a, region.a))
-    right = relax.const(region.weight) if region.weight is not None else rest[0]
+    right = relax.const(region.weight) if region.weight is not None else others[0]
     value = relax.op.matmul(left, body.emit(dequantized(right, region.b)))
     if region.bias is not None and region.bias.dtype == np.float32:
         value = relax.op.add(body.emit(value), relax.const(region.bias))
@@ -116,7 +118,9 @@ def _(region: MatMul, body: relax.BlockBuilder, a: Var, *rest: Var) -> Expr:
 def _bias(values: np.ndarray, axis: int, x: QParams, w: QParams) -> Expr:
     """An int32 bias in units of ``x.scale * w.scale``, dequantized."""
     scale = (x.scale * w.scale).astype(np.float32)
-    return dequantized(relax.const(values), QParams(scale, np.zeros(scale.shape, np.int32), axis if scale.ndim else None))
+    return dequantized(
+        relax.const(values), QParams(scale, np.zeros(scale.shape, np.int32), axis if scale.ndim else None)
+    )
 
 
 @_write.register
