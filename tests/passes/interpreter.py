@@ -75,7 +75,8 @@ def _op(call: relax.Call, args: list) -> np.ndarray | list[np.ndarray]:
         return np.take(x, args[1], int(attrs.axis))
     if name == "relax.broadcast_to":
         return np.broadcast_to(x, args[1])
-    if name == "relax.image.resize2d" and (attrs.coordinate_transformation_mode, attrs.rounding_method) == ("asymmetric", "floor"):
+    if name == "relax.image.resize2d":
+        assert (attrs.coordinate_transformation_mode, attrs.rounding_method) == ("asymmetric", "floor")
         rows, columns = (np.arange(new) * old // new for old, new in zip(x.shape[2:], args[1], strict=True))
         return x[:, :, rows][..., columns]
     if name == "relax.nn.softmax":

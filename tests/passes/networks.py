@@ -54,7 +54,9 @@ class Network:
         scale = float(params.scale) * float(w.scale.mean()) * 60 * terms**0.5
         return inputs, self.params(scale)
 
-    def _conv(self, value: str, shape: tuple[int, ...], params: QParams, depthwise: bool = False, relu: bool = False) -> None:
+    def _conv(
+        self, value: str, shape: tuple[int, ...], params: QParams, depthwise: bool = False, relu: bool = False
+    ) -> None:
         draw = self.draw
         channels = shape[1]
         outputs = channels if depthwise else draw(st.integers(1, 6))
@@ -119,7 +121,8 @@ class Network:
         self.push(out, (*shape[:2], *size), self.params(float(params.scale)))
 
     def _activation(self, value: str, shape: tuple[int, ...], params: QParams) -> None:
-        op, attrs = self.draw(st.sampled_from([("LeakyRelu", {"alpha": 0.1}), ("Sigmoid", {}), ("HardSwish", {}), ("Relu", {})]))
+        op = self.draw(st.sampled_from(["LeakyRelu", "Sigmoid", "HardSwish", "Relu"]))
+        attrs = {"alpha": 0.1} if op == "LeakyRelu" else {}
         scale = 1 / 255 if op == "Sigmoid" else float(params.scale)
         self.push(self.g.node(op, value, **attrs), shape, self.params(scale))
 
@@ -149,9 +152,8 @@ class Network:
 
     def _resize(self, value: str, shape: tuple[int, ...], params: QParams) -> None:
         scales = self.g.constant(np.array([1, 1, 2, 2], np.float32))
-        out = self.g.node(
-            "Resize", value, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
-        )
+        mode = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        out = self.g.node("Resize", value, "", scales, **mode)
         self.push(out, (*shape[:2], 2 * shape[2], 2 * shape[3]), params)
 
     def _gather(self, value: str, shape: tuple[int, ...], params: QParams) -> None:

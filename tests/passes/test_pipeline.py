@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import onnx
 import pytest
@@ -11,7 +13,7 @@ from tvmopt.passes import pipeline
 
 from .interpreter import run
 from .networks import networks
-from .qdq import imported, onnxruntime_run
+from .qdq import onnxruntime_run
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
@@ -86,7 +88,7 @@ def test_history_has_every_pass_that_changed_something(mlperf_tiny):
     grouped = pipeline.run(frontend.load(mlperf_tiny["kws"]), sparsity=False)
     names = [record.name for record in grouped.history]
     assert names == ["HoistQuantize", "SinkDequantize", "GroupRegions"]
-    assert all(a.after == b.before for a, b in zip(grouped.history, grouped.history[1:]))
+    assert all(a.after == b.before for a, b in itertools.pairwise(grouped.history))
 
 
 def test_a_failing_pass_is_named_with_those_before_it(mlperf_tiny, monkeypatch):
@@ -96,7 +98,8 @@ def test_a_failing_pass_is_named_with_those_before_it(mlperf_tiny, monkeypatch):
 
     real = pipeline.passes
     monkeypatch.setattr(pipeline, "passes", lambda *args: [*real(*args)[:2], broken])
-    with pytest.raises(TvmoptError, match="pass Broken failed: .*no such thing.*already run: Canonicalize, HoistQuantize"):
+    said = r"pass Broken failed: .*no such thing.*already run: Canonicalize, HoistQuantize"
+    with pytest.raises(TvmoptError, match=said):
         pipeline.run(frontend.load(mlperf_tiny["ad"]))
 
 
@@ -105,7 +108,7 @@ def test_control_flow_is_left_alone():
 
     @R.function
     def main(x: R.Tensor((2,), "float32"), c: R.Tensor((), "bool")) -> R.Tensor((2,), "float32"):
-        if c:
+        if c:  # noqa: SIM108
             y = R.add(x, x)
         else:
             y = R.multiply(x, x)

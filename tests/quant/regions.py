@@ -116,6 +116,4 @@ def edges(draw: st.DrawFn) -> Case:
     return (Dequantize(p), (x,)) if draw(st.booleans()) else (Quantize(p), (x.astype(np.float32) / 7,))
 
 
-regions: st.SearchStrategy[Case] = st.one_of(
-    convs(), matmuls(), binaries(), pools(), concats(), tables(), edges()
-)
+regions: st.SearchStrategy[Case] = st.one_of(convs(), matmuls(), binaries(), pools(), concats(), tables(), edges())

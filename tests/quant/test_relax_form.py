@@ -209,7 +209,10 @@ def test_sixteen_bit_activations_are_no_region():
 def test_depthwise_weight_per_output_channel_only():
     def body(x):
         weight = R.dequantize(
-            R.const(np.ones((2, 3, 1, 1), np.int8)), R.const(np.ones(3, np.float32)), R.const(np.zeros(3, np.int8)), axis=1
+            R.const(np.ones((2, 3, 1, 1), np.int8)),
+            R.const(np.ones(3, np.float32)),
+            R.const(np.zeros(3, np.int8)),
+            axis=1,
         )
         value = R.nn.conv2d(R.dequantize(x, *q(*X), axis=-1), weight)
         return R.quantize(value, *q(*Y), axis=-1, out_dtype="int8")

@@ -54,6 +54,7 @@ class _Hoist(Rewriter):
         tensors = []
         for operand in operands:
             inner = self.hoist(operand, params)
-            tensors.append(self.emit(quantized(operand, params) if inner is None else inner, f"{operand.name}_quantized"))
+            above = quantized(operand, params) if inner is None else inner
+            tensors.append(self.emit(above, f"{operand.name}_quantized"))
         result = moves.on(call, tensors, params)
         return None if result is None else result[0]

@@ -54,7 +54,7 @@ def on(call: relax.Call, tensors: list[Expr], params: QParams) -> tuple[Expr, QP
             return None
         moved_params = QParams(params.scale, params.zero_point, axis)
     if name == "relax.nn.pad" and call.attrs.pad_mode == "constant":
-        value = np.float32(call.attrs.pad_value)
+        value = np.asarray(call.attrs.pad_value, np.float32)
         stored = quantize(value, params)
         if params.axis is not None or dequantize(stored, params) != value:
             return None
@@ -103,5 +103,3 @@ def _axis_after(call: relax.Call, axis: int) -> int | None:
             None,
         )
     return None
-
-

@@ -36,7 +36,8 @@ def run(model: Model, *, sparsity: bool = True) -> Model:
 
     Raises TvmoptError, naming the pass and those already run, when a pass fails.
     """
-    mod, history, done = model.mod, list(model.history), []
+    mod, history = model.mod, list(model.history)
+    done: list[str] = []
     before = counts(mod)
     for step in passes():
         name = str(step.info.name).removeprefix("tvmopt.")

@@ -89,7 +89,7 @@ def _zeros(call: relax.Call, scope: Scope) -> dict[str, int]:
 
 
 def output_axis(op: str, rank: int) -> int:
-    """The axis of a weight along which its output channels lie (for groups of a transposed convolution: their share)."""
+    """The axis of a weight along which its output channels lie (transposed convolution: one group's)."""
     return rank - 1 if op == "relax.matmul" else 1 if op in CONV_TRANSPOSE else 0
 
 
@@ -124,4 +124,6 @@ def is_float(type_: relax.Type) -> bool:
 
 def computes_in_float(value: Expr) -> bool:
     """Whether an expression is an op with a float operand or result."""
-    return isinstance(value, relax.Call) and any(is_float(type_) for type_ in (value.ty, *(arg.ty for arg in value.args)))
+    return isinstance(value, relax.Call) and any(
+        is_float(type_) for type_ in (value.ty, *(arg.ty for arg in value.args))
+    )

@@ -61,7 +61,8 @@ def _per_tensor(call: relax.Call, scope: Scope) -> bool:
 
 def _per_channel(expr: Expr, scope: Scope) -> tuple[Var, QParams]:
     found = scope.quantized(expr)
-    assert found is not None and found.params is not None
+    assert found is not None
+    assert found.params is not None
     if not isinstance(found.tensor, Var) or not is_8bit(found.params.dtype):
         raise Unfit("it is not an 8-bit activation")
     return found.tensor, found.params
@@ -187,10 +188,12 @@ def _matmul(call: relax.Call, bias: Expr | None, y: QParams | None, clamp: Clamp
         return Match(MatMul(a, b, None, None, y, clamp), (a_tensor, b_tensor))
     weight, b = _matrix(call.args[1], scope)
     shape = (weight.shape[1], call.ty.ndim - 1, call.ty.ndim)
-    if bias is None or y is not None or scope.constant(bias) is None:
-        vector = None if bias is None else _bias(bias, *shape, a, b, scope)
-    else:
-        vector = _vector(scope.constant(bias), *shape)  # a float result takes its float bias as it is
+    real = None if bias is None else scope.constant(bias)
+    vector: np.ndarray | None = None
+    if real is not None and y is None:
+        vector = _vector(real, *shape)  # a float result takes its float bias as it is
+    elif bias is not None:
+        vector = _bias(bias, *shape, a, b, scope)
     return Match(MatMul(a, b, weight, vector, y, clamp), (a_tensor,))
 
 
@@ -222,14 +225,12 @@ def _matrix(expr: Expr, scope: Scope) -> tuple[np.ndarray, QParams]:
 def _vector(array: np.ndarray, length: int, axis: int, rank: int) -> np.ndarray:
     """A constant that is added along ``axis`` of a tensor of ``rank`` dimensions, as [length]."""
     shape = (1,) * (rank - array.ndim) + array.shape
-    if len(shape) != rank or any(size != 1 for at, size in enumerate(shape) if at != axis) or shape[axis] not in (1, length):
+    if len(shape) != rank or shape[axis] not in (1, length) or array.size != shape[axis]:
         raise Unfit("the constant added to it is not one value per output channel")
     return np.broadcast_to(array.reshape(-1), (length,)).copy()
 
 
-def _bias(
-    expr: Expr | None, length: int, axis: int, rank: int, x: QParams, w: QParams, scope: Scope
-) -> np.ndarray:
+def _bias(expr: Expr | None, length: int, axis: int, rank: int, x: QParams, w: QParams, scope: Scope) -> np.ndarray:
     """The bias as int32 [length] in units of ``x.scale * w.scale``.
 
     An int32 bias whose scale is that product (within 1 %) is taken as it is, as ONNX Runtime does; any other
@@ -239,12 +240,14 @@ def _bias(
         return np.zeros(length, np.int32)
     unit = (x.scale * w.scale).astype(np.float32)
     found = scope.quantized(expr)
+    array = scope.constant(expr if found is None else found.tensor)
+    if array is None or (found is not None and found.params is None):
+        raise Unfit("its bias is computed")
     if found is None:
-        real = _vector(scope.constant(expr), length, axis, rank)
+        real = _vector(array, length, axis, rank)
     else:
-        array, params = scope.constant(found.tensor), found.params
-        if params is None or array is None:
-            raise Unfit("its bias is computed")
+        params = found.params
+        assert params is not None
         scale, zero_point = params.along(array.ndim)
         values = _vector(array.astype(np.int64) - zero_point.astype(np.int64), length, axis, rank)
         scales = _vector(np.broadcast_to(scale, array.shape), length, axis, rank)
