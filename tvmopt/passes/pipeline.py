@@ -5,7 +5,7 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from ..errors import TvmoptError
+from ..errors import InternalError
 from ..model import Model, PassRecord
 from ..quant.cost import counts
 from .canonicalize import Canonicalize
@@ -34,7 +34,7 @@ def run(model: Model, *, sparsity: bool = True) -> Model:
 
     Appends one PassRecord per pass that changed something, and fills ``float_reasons``.
 
-    Raises TvmoptError, naming the pass and those already run, when a pass fails.
+    Raises InternalError, naming the pass and those already run, when a pass fails.
     """
     mod, history = model.mod, list(model.history)
     done: list[str] = []
@@ -44,8 +44,8 @@ def run(model: Model, *, sparsity: bool = True) -> Model:
         try:
             mod = step(mod)
         except Exception as error:
-            reason = f"pass {name} failed: {str(error).strip().splitlines()[-1]}"
-            raise TvmoptError(reason, file=model.source, hint=f"already run: {', '.join(done) or 'none'}") from error
+            stage = f"running pass {name} (already run: {', '.join(done) or 'none'})"
+            raise InternalError(stage, model.source, error) from error
         after = counts(mod)
         if after != before:
             history.append(PassRecord(name, before, after))
