@@ -26,8 +26,10 @@ def command(
 ) -> None:
     """Compile a model and save the artifact."""
     from .. import api
+    from .. import target as targets
 
+    found = targets.get(target)
     with terminal.progress():
-        artifact = api.compile(api.load(model, dict(shapes)), target, threads=threads, sparsity=sparsity)
+        artifact = api.compile(api.load(model, dict(shapes)), found, threads=threads, sparsity=sparsity)
         artifact.save(output)
-    click.echo(f"{output}: {output.stat().st_size / 1024:.0f} KiB for {target}, {threads} thread(s)")
+    click.echo(f"{output}: {output.stat().st_size / 1024:.0f} KiB for {found.name}, {threads} thread(s)")

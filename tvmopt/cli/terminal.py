@@ -53,12 +53,13 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for index, name in enumerate(columns):
         numeric = all(not row[index] or row[index][0].isdigit() or row[index] == "-" for row in rows)
         table.add_column(name, justify="right" if index and numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(text.replace("[", "\\[") for text in row))
+    click.echo(title)
     wide = Console()
     if not wide.is_terminal:
         wide.width = 160  # a file or a pipe has no width

@@ -19,7 +19,8 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from . import graph
 
 QUANTIZED = ("tensor(int8)", "tensor(uint8)", "tensor(int16)", "tensor(uint16)")
-_BOUNDARIES = ("QuantizeLinear", "DequantizeLinear", "Constant")
+_BOUNDARIES = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Constant")
+_OPS_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,14 @@ def _with_outputs(model: ir.Model, names: list[str]) -> onnx.ModelProto:
 
 def _ops(value: ir.Value, quantized: set[str]) -> str:
     """The ops from the nearest quantized tensors to ``value``, in graph order, without the (de)quantizing ones."""
-    found, pending = set(), [value]
+    found, pending = {value.producer()}, [value.producer()]
     while pending:
-        node = pending.pop().producer()
-        if node is None or node in found:
-            continue
-        found.add(node)
-        pending += [source for source in node.inputs if source is not None and source.name not in quantized]
+        for source in pending.pop().inputs:
+            node = None if source is None else source.producer()
+            if node is not None and node not in found and not any(out.name in quantized for out in node.outputs):
+                found.add(node)
+                pending.append(node)
     assert value.graph is not None
     names = [node.op_type for node in value.graph if node in found]
-    return "+".join(name for name in names if name not in _BOUNDARIES) or names[-1]
+    ops = [name for name in names if name not in _BOUNDARIES] or names[-1:]
+    return "+".join(ops if len(ops) <= _OPS_SHOWN else ["...", *ops[-_OPS_SHOWN:]])
