@@ -26,6 +26,8 @@ class Llvm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
     mcpu       : CPU name as ``llc -mcpu=help`` lists it.
     mattr      : features on top of those of ``mcpu``, each with its sign: "+avx512vnni".
     mfloat_abi : "hard" or "soft", Arm only.
+    mabi       : calling convention, RISC-V only ("lp64d").
+    vector_width : bits; for CPUs of which LLVM cannot tell.
     """
 
     kind: Literal["llvm"]
@@ -33,6 +35,8 @@ class Llvm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
     mcpu: str
     mattr: list[Annotated[str, msgspec.Meta(pattern=r"^[+-][a-z0-9._-]+$")]] = []
     mfloat_abi: Literal["hard", "soft"] | None = None
+    mabi: str | None = None
+    vector_width: int | None = None
 
 
 class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,9 +64,20 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The command that runs a program for this target on another machine."""
+    """What runs a program for this target on another machine.
+
+    Attributes
+    ----------
+    command   : up to the program.
+    flash     : without an operating system: address where code and constants lie,
+    ram       : address of the memory for everything else,
+    clock_mhz : and what SysTick counts.
+    """
 
     command: list[str]
+    flash: int = 0
+    ram: int = 0
+    clock_mhz: int | None = None
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +98,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     summary: str
-    backend: Literal["library"]
+    backend: Literal["library", "static_c"]
     tested: str
     schedules: list[str]
     llvm: Llvm

@@ -1,14 +1,25 @@
-"""Small lowered models: Relax calls of TE kernels, as ``lowering.lower`` gives them."""
+"""Lowered models: small ones of TE kernels, and files; and whether an artifact gives the bits it has to."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tvm import relax, te
 
+from tvmopt import frontend
+from tvmopt import target as targets
+from tvmopt.backends import library
+from tvmopt.lowering import lower
 from tvmopt.model import Model, TensorSpec
+from tvmopt.passes import pipeline
+from tvmopt.runtime.artifact import Engine
+from tvmopt.runtime.library import Library
+from tvmopt.target import Target
 
 
 def make_model(build: Callable[..., Any], **inputs: tuple[tuple[int, ...], str]) -> Model:
@@ -43,5 +54,40 @@ def make_model(build: Callable[..., Any], **inputs: tuple[tuple[int, ...], str])
     )
 
 
+@cache
+def _optimized(path: Path) -> Model:
+    return pipeline.run(frontend.load(path))
+
+
+def lowered(path: Path, target: Target) -> Model:
+    """An ONNX file, up to the back end."""
+    return lower(_optimized(path), target)
+
+
+@cache
+def _on_this_machine(path: Path) -> Library:
+    host = targets.get("host")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.so"
+        file.write_bytes(library.build(lowered(path, host), host, {"target": "host"}))
+        return Library(file)
+
+
+def check_same(artifact: Engine, path: Path, samples: int) -> None:
+    """``artifact``, compiled from the ONNX file ``path``, gives the same bits as a library on this machine."""
+    here, rng = _on_this_machine(path), np.random.default_rng(0)
+    for _ in range(samples):
+        inputs = {x.name: rng.uniform(0, 1, x.shape).astype(x.dtype) for x in here.inputs}
+        got, expected = artifact.run(inputs), here.run(inputs)
+        for y in here.outputs:
+            assert np.array_equal(got[y.name], expected[y.name])
+            assert np.ptp(expected[y.name]) > 0
+
+
 def _shape(value: Any) -> list[int]:
     return [int(dim) for dim in value.ty.shape]
+
+
+def negate(x: te.Tensor) -> te.Tensor:
+    """A kernel that may work in place."""
+    return te.compute(x.shape, lambda *i: -x(*i), name="negate")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tvmopt import frontend
 from tvmopt import target as targets
 from tvmopt.backends import emulated, library
 from tvmopt.errors import ArtifactError
-from tvmopt.lowering.lower import lower
-from tvmopt.model import Model
-from tvmopt.passes import pipeline
 from tvmopt.runtime.emulator import Emulated
 from tvmopt.runtime.library import Library
+
+from .harness import check_same, lowered
 
 MODELS = ("kws", "ic", "vww", "ad")
 # One CPU of each instruction set runs all models, its relatives one.
@@ -25,11 +22,6 @@ CASES = [
     *((cpu, model) for cpu in ("arm/cortex-a7", "arm/cortex-a53", "arm/cortex-a76") for model in MODELS),
     *(("arm/cortex-a72", "kws"), ("arm/neoverse-n1", "kws")),
 ]
-
-
-@cache
-def optimized(path: Path) -> Model:
-    return pipeline.run(frontend.load(path))
 
 
 def emulate(path: Path, cpu: str, folder: Path, run_on: str | None = None) -> Emulated:
@@ -40,7 +32,7 @@ def emulate(path: Path, cpu: str, folder: Path, run_on: str | None = None) -> Em
         pytest.skip(f"needs {emulator.command[0]} (Debian package qemu-user)")
     if shutil.which("arm-linux-gnueabihf-gcc" if "cortex-a7" in (cpu.split("/")) else "aarch64-linux-gnu-gcc") is None:
         pytest.skip("needs Debian packages gcc-aarch64-linux-gnu and gcc-arm-linux-gnueabihf")
-    model = lower(optimized(path), board)
+    model = lowered(path, board)
     (folder / "model.so").write_bytes(library.build(model, board, {"target": cpu}))
     return emulated.linux(folder / "model.so", folder, model, board, emulator.command, {"target": cpu})
 
@@ -48,16 +40,7 @@ def emulate(path: Path, cpu: str, folder: Path, run_on: str | None = None) -> Em
 @pytest.mark.parametrize(("cpu", "name"), CASES)
 def test_same_bits_as_on_this_machine(cpu: str, name: str, mlperf_tiny: dict[str, Path], tmp_path: Path) -> None:
     board = emulate(mlperf_tiny[name], cpu, tmp_path)
-    host = targets.get("host")
-    (tmp_path / "host.so").write_bytes(library.build(lower(optimized(mlperf_tiny[name]), host), host, {}))
-    here = Library(tmp_path / "host.so")
-    (x,), rng = board.inputs, np.random.default_rng(0)
-    for _ in range(3):
-        inputs = {x.name: rng.uniform(0, 1, x.shape).astype("float32")}
-        there, expected = board.run(inputs), here.run(inputs)
-        for output in board.outputs:
-            assert np.array_equal(there[output.name], expected[output.name])
-            assert np.ptp(expected[output.name]) > 0
+    check_same(board, mlperf_tiny[name], samples=3)
 
 
 def test_refuses_a_cpu_that_lacks_instructions(mlperf_tiny: dict[str, Path], tmp_path: Path) -> None:

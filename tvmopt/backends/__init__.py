@@ -27,12 +27,20 @@ def build(model: Model, target: Target, threads: int = 1) -> Artifact:
 
     threads : how many threads one inference uses.
 
-    Raises DependencyError without a C compiler for the target.
+    Raises DependencyError without a C compiler for the target, UnsupportedError for threads or symbolic shapes on
+    a microcontroller.
     """
-    from . import emulated, library, vm
+    from . import emulated, library, static_c, vm
 
-    facts = describe(model, target, threads) | {"backend": "library"}
+    facts = describe(model, target, threads) | {"backend": target.backend}
     folder = TemporaryDirectory(prefix="tvmopt-")
+    if target.backend == "static_c":
+        if threads > 1:
+            raise UnsupportedError(f"target {target.name} runs one thread, not {threads}", file=model.source)
+        path = Path(folder.name) / "model"
+        path.mkdir()
+        static_c.build(model, target, path, facts)
+        return Artifact(path, folder, emulated.engine(path, model, target, facts))
     path = Path(folder.name) / "model.so"
     load = None
     try:

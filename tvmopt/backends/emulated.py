@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..errors import DependencyError
 from ..model import Model
 from ..runtime.emulator import Emulated
 from ..target import Target
-from . import cpu, link, source
+from . import cpu, link, source, static_c
 
 
 def engine(path: Path, model: Model, target: Target, manifest: dict[str, Any]) -> Callable[[], Emulated] | None:
-    """What runs the library ``path`` here, where this machine cannot and the target names an emulator."""
+    """What runs the artifact ``path`` here, where this machine cannot and the target names an emulator."""
     if target.emulator is None or cpu.architecture(target) == platform.machine():
         return None
+    if target.backend == "static_c":
+        return partial(bare_metal, path, path.parent / "firmware", model, target, manifest)
     return partial(linux, path, path.parent, model, target, target.emulator.command, manifest)
+
+
+def bare_metal(path: Path, folder: Path, model: Model, target: Target, manifest: dict[str, Any]) -> Emulated:
+    """Run the project ``path``, which it copies to ``folder`` and builds there.
+
+    Raises DependencyError without the compiler.
+    """
+    if shutil.which(static_c.COMPILER) is None:
+        raise DependencyError(
+            f"running code for {target.name} needs {static_c.COMPILER}",
+            hint="install your system's packages gcc-arm-none-eabi and libnewlib-arm-none-eabi",
+        )
+    shutil.copytree(path, folder)
+    link.run(["make", "--silent"], folder)
+    command = [*static_c.emulator(target), str(folder / "firmware.elf")]
+    return Emulated(command, manifest, model.inputs, model.outputs)
 
 
 def linux(

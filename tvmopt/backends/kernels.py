@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..target import Target
+from . import exponential
 
 if TYPE_CHECKING:
     import tvm
@@ -49,7 +50,8 @@ def lower(
     import tvm
     from tvm import tirx
 
-    mod = tvm.IRModule({symbol: func if parallel else _serial(func) for symbol, (func, _) in funcs.items()})
+    expanded = {symbol: exponential.expand(func) for symbol, (func, _) in funcs.items()}
+    mod = tvm.IRModule(expanded if parallel else {symbol: _serial(func) for symbol, func in expanded.items()})
     mod = _passes(target)(mod)
     raw, scratch = {}, {}
     for gv, func in mod.functions.items():

@@ -42,11 +42,10 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
     includes, check = cpu.check(image.target, name)
     prototypes, steps = _calls(image)
     types = template("types.h").read_text(encoding="utf-8")
-    _fill("model.h", folder / f"{name}.h", common, tensors=_summary(model), types=types, sizes="\n".join(sizes))
-    _fill(
+    fill("model.h", folder / f"{name}.h", tensors=_summary(model), types=types, sizes="\n".join(sizes), **common)
+    fill(
         "model.c",
         folder / f"{name}.c",
-        common,
         check_includes=includes,
         check=check,
         prototypes="\n".join(prototypes),
@@ -54,8 +53,9 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
         inputs_count=len(model.inputs),
         outputs_count=len(model.outputs),
         steps="\n".join(steps),
+        **common,
     )
-    _fill("data.S", folder / f"{name}_data.S", common)
+    fill("data.S", folder / f"{name}_data.S", **common)
     weights = bytearray(layout.weights_bytes)
     for index in layout.weights:
         data, at = image.program.tensors[index].data, layout.places[index].at
@@ -85,9 +85,10 @@ def template(name: str) -> Path:
     return Path(str(resources.files(__package__))) / "templates" / name
 
 
-def _fill(name: str, path: Path, common: dict[str, str | int], **values: str | int) -> None:
-    text = template(name).read_text(encoding="utf-8")
-    path.write_text(Template(text).substitute(common, **values), encoding="utf-8")
+def fill(template_name: str, path: Path, **values: str | int) -> None:
+    """Write a template with its values filled in."""
+    text = template(template_name).read_text(encoding="utf-8")
+    path.write_text(Template(text).substitute(values), encoding="utf-8")
 
 
 def _calls(image: Image) -> tuple[list[str], list[str]]:

@@ -49,7 +49,7 @@ class Artifact:
 
     Attributes
     ----------
-    path     : the file; one that was never saved is deleted with the object.
+    path     : the file or folder; one that was never saved is deleted with the object.
     """
 
     def __init__(
@@ -106,12 +106,17 @@ class Artifact:
         return Timing(statistics.median(times), min(times), statistics.fmean(times), repeats)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the file. One that is in use under that name is replaced, not overwritten.
+        """Write the file, or the folder for a microcontroller.
+
+        A file that is in use under that name is replaced, not overwritten; in a folder, files of other names stay.
 
         Raises ArtifactError where it cannot be written.
         """
         part = Path(f"{os.fspath(path)}.part")
         try:
+            if self.path.is_dir():
+                shutil.copytree(self.path, path, dirs_exist_ok=True)
+                return
             shutil.copyfile(self.path, part)
             part.replace(path)
         except OSError as error:
