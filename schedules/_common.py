@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tvm.s_tir import Schedule
-from tvm.s_tir.schedule import ExprRV, LoopRV, SBlockRV
+from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.tirx import PrimFunc
 
-Factor = int | ExprRV
+Factor = Any
+"""A number, or a random variable of the schedule."""
 
 
 class Decisions:
@@ -36,16 +38,25 @@ def find(sch: Schedule, name: str) -> SBlockRV | None:
     return sch.get_sblock(name) if name in names else None
 
 
-def parallel(sch: Schedule, func: PrimFunc, loops: Sequence[LoopRV]) -> None:
-    """Spread ``loops`` (outermost first, neighbours) over the function's ``tvmopt.threads``, if more than one."""
-    if int(func.attrs.get("tvmopt.threads", 1)) > 1:
-        sch.parallel(sch.fuse(*loops))
+def parallel(sch: Schedule, func: PrimFunc, loop: LoopRV) -> None:
+    """Spread ``loop`` over the threads that the function may use (attribute ``tvmopt.threads``), if several."""
+    if func.attrs is not None and int(func.attrs.get("tvmopt.threads", 1)) > 1:
+        sch.parallel(loop)
+
+
+def widest_first(sch: Schedule, loops: Sequence[LoopRV]) -> list[LoopRV]:
+    """``loops`` with the one of most iterations, which threads share most evenly, moved to the front."""
+    widest = max(loops, key=lambda loop: int(sch.get(loop).extent))
+    return [widest, *(loop for loop in loops if loop is not widest)]
 
 
 def copy(sch: Schedule, func: PrimFunc, block: SBlockRV) -> None:
     """Schedule a block that copies, converts or pads: borders are filled first, so that rows copy in one go."""
     outermost = sch.get_loops(block)[0]
+    blocks = [block]
     if sch.can_decompose_padding(block, outermost):
-        fill = sch.decompose_padding(block, outermost)
-        parallel(sch, func, sch.get_loops(fill)[:-1])
-    parallel(sch, func, sch.get_loops(block)[:-1])
+        blocks.append(sch.decompose_padding(block, outermost))
+    for each in blocks:
+        *outer, _ = sch.get_loops(each)
+        if outer:
+            parallel(sch, func, sch.fuse(*outer))

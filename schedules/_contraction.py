@@ -18,7 +18,7 @@ from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import SBlockRV
 from tvm.tirx import PrimFunc
 
-from ._common import Decisions, copy, extents, find, parallel
+from ._common import Decisions, copy, extents, find, parallel, widest_first
 
 L1_BYTES = 32 * 1024
 """The smallest L1 data cache of the CPUs in use."""
@@ -45,17 +45,18 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     p0, p1 = sch.split(pixel, [None, decisions.pick(pixels, range(1, registers - 2))])
     tiles = [decisions.pick(visits, (1, 2, 4, 8)), decisions.pick(vectors, range(1, 9))]
     b0, b1, b2, lane = sch.split(channel, [None, *tiles, lanes])
-    sch.reorder(b0, *space, p0, b1, p1, b2, lane)
+    outer = widest_first(sch, [b0, *space, p0])
+    sch.reorder(*outer, b1, p1, b2, lane)
     sch.compute_at(acc, b1, preserve_unit_loops=True)
+    parallel(sch, func, outer[0])
     _accumulate(sch, acc, len(lead), multiply_add)
     sch.unroll(p1)
     sch.unroll(b2)
     sch.vectorize(lane)
     for loop in (b0, p0, b1, b2, lane):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
-    parallel(sch, func, [b0, *space, p0])
     for name in ("stage", "pack"):
-        if block := find(sch, name):
+        if (block := find(sch, name)) is not None:
             copy(sch, func, block)
     return sch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tvm.s_tir import Schedule
 from tvm.tirx import PrimFunc
 
-from ._common import Decisions, copy, extents, find, parallel
+from ._common import Decisions, copy, extents, find, parallel, widest_first
 
 UNROLLED_TAPS = 9
 """Beyond a 3 x 3 window, rows of taps stay a loop: the code would grow more than it gains."""
@@ -21,8 +21,10 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     *space, pixel, channel = sch.get_loops(out)
     p0, p1 = sch.split(pixel, [None, decisions.pick(_tile(pixels), (1, 2, 4, 7, 8, 14))])
     c0, c1, lane = sch.split(channel, [None, decisions.pick(1, (1, 2, 4)), min(16, channels)])
-    sch.reorder(*space, c0, p0, p1, c1, lane)
+    outer = widest_first(sch, [*space, c0])
+    sch.reorder(*outer, p0, p1, c1, lane)
     sch.compute_at(acc, p0, preserve_unit_loops=True)
+    parallel(sch, func, outer[0])
     sch.set_scope(acc, 0, "local")
 
     *_, tile, vectors, row, column = sch.get_loops(acc)
@@ -39,8 +41,7 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     sch.vectorize(lane)
     for loop in (c0, p0, c1, lane):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
-    parallel(sch, func, [*space, c0])
-    if stage := find(sch, "stage"):
+    if (stage := find(sch, "stage")) is not None:
         copy(sch, func, stage)
     return sch
 

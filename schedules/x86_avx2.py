@@ -18,7 +18,7 @@ class Rule:
         if form is None or form[:2] not in ((8, 2), (16, 2)):
             return None
         lanes, _, w = form
-        registers = 32 if lanes == 16 else 16
+        registers = 31 if lanes == 16 else 15  # and one for the products
         return _contraction.schedule(func, registers, _intrinsics.vpmaddwd(lanes, w), tunable)
 
 

@@ -18,7 +18,7 @@ class Rule:
         if form == (16, 4, "int8"):
             return _contraction.schedule(func, 32, _intrinsics.vpdpbusd(), tunable)
         if form and form[:2] == (16, 2):
-            return _contraction.schedule(func, 32, _intrinsics.vpmaddwd(16, form[2]), tunable)
+            return _contraction.schedule(func, 31, _intrinsics.vpmaddwd(16, form[2]), tunable)
         return None
 
 

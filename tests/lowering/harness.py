@@ -9,6 +9,7 @@ from tvmopt import lowering  # noqa: F401  (registers every kernel)
 from tvmopt import target as targets
 from tvmopt.lowering.dispatch import lower, wants
 from tvmopt.lowering.kernel import Stored
+from tvmopt.lowering.schedule import schedule
 from tvmopt.quant import reference
 from tvmopt.quant.regions import Region
 from tvmopt.target import Target
@@ -30,13 +31,24 @@ def restore(memory: np.ndarray, held: Stored, dtype: np.dtype) -> np.ndarray:
 
 
 def execute(
-    region: Region, held: tuple[Stored, ...], inputs: tuple[np.ndarray, ...], expected: np.ndarray, target: Target
+    region: Region,
+    held: tuple[Stored, ...],
+    inputs: tuple[np.ndarray, ...],
+    expected: np.ndarray,
+    target: Target,
+    threads: int = 0,
 ) -> np.ndarray:
-    """Lower ``region`` for inputs that are stored as ``held``, build it without a schedule, and run it."""
+    """Lower ``region`` for inputs that are stored as ``held``, build it, and run it.
+
+    threads : those that the target's schedule may use; 0 builds the function without a schedule.
+    """
     kernel = lower(region, held, expected.shape, target)
     assert kernel is not None
     assert kernel.out.shape == expected.shape
-    library = tvm.tirx.build(kernel.func.with_attr("global_symbol", "main"), target=target.tvm())
+    mod = tvm.IRModule({"main": kernel.func.with_attr("global_symbol", "main")})
+    if threads:
+        mod = schedule(mod, target, threads)
+    library = tvm.tirx.build(mod["main"], target=target.tvm())
     arguments = [*(store(x, h) for x, h in zip(inputs, held, strict=True)), *kernel.constants]
     out = tvm.runtime.empty(kernel.out.physical, kernel.out.dtype)
     library["main"](*[tvm.runtime.tensor(argument) for argument in arguments], out)
@@ -44,15 +56,21 @@ def execute(
 
 
 def check(
-    region: Region, *inputs: np.ndarray, target: Target = HOST, last: bool = False, shifted: bool = False
+    region: Region,
+    *inputs: np.ndarray,
+    target: Target = HOST,
+    last: bool = False,
+    shifted: bool = False,
+    threads: int = 0,
 ) -> None:
     """Assert that the kernel gives the reference's result, bit for bit.
 
     last, shifted : how the inputs are stored before the kernel says what it wants.
+    threads       : see ``execute``.
     """
     expected = reference.run(region, *inputs)
     other = {"int8": "uint8", "uint8": "int8"} if shifted else {}
     held = tuple(Stored(x.shape, other.get(x.dtype.name, x.dtype.name), last and x.ndim >= 3) for x in inputs)
-    got = execute(region, wants(region, held, target), inputs, expected, target)
+    got = execute(region, wants(region, held, target), inputs, expected, target, threads)
     assert got.dtype == expected.dtype
     np.testing.assert_array_equal(got, expected)

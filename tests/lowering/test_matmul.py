@@ -10,54 +10,17 @@ from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import MatMul
 
 from .harness import check
-from .strategies import clamps, outputs_for, params, tensor, weights
+from .strategies import activation_matmuls, matmuls
 
 TARGETS = ["x86/generic", "x86/avx2", "x86/skylake-avx512", "x86/cascadelake"]
-extents = st.sampled_from([1, 2, 3, 7, 16, 21, 33])
-
-
-@st.composite
-def constant(draw: st.DrawFn) -> tuple[MatMul, tuple[np.ndarray, ...]]:
-    """a [*, M, K] x constant [K, N], static or dynamic, quantized or float output, with any bias."""
-    *lead, m, k, n = draw(st.lists(extents, min_size=3, max_size=5))
-    weight, b = draw(weights((k, n), 1))
-    a = draw(params())
-    dynamic = draw(st.booleans())
-    y = None if dynamic else draw(outputs_for(a, b, k))
-    clamp = (0, 0) if y is None else draw(clamps(y))
-    rng = np.random.default_rng(3)
-    biases = [None, rng.integers(-(2**12), 2**12, n).astype(np.int32)]
-    if y is None:
-        biases.append(rng.normal(0, 10, n).astype(np.float32))
-    region = MatMul(None if dynamic else a, b, weight, draw(st.sampled_from(biases)), y, clamp)
-    x = tensor((*lead, m, k), a.dtype)
-    return region, (x, a.scale, a.zero_point) if dynamic else (x,)
-
-
-@st.composite
-def batched(draw: st.DrawFn) -> tuple[MatMul, tuple[np.ndarray, ...]]:
-    """a [*, M, K] x b [*, K, N] with broadcasting, both activations."""
-    m, k, n = draw(extents), draw(extents), draw(extents)
-    batch = draw(st.sampled_from([(), (3,), (2, 3)]))
-    ones = tuple(draw(st.sampled_from([1, extent])) for extent in batch)
-    left, right = (batch, ones) if draw(st.booleans()) else (ones, batch)
-    if draw(st.booleans()):
-        right = ()
-    a, b = draw(params()), draw(params())
-    dynamic = draw(st.integers(0, 3)) == 0
-    y = None if dynamic else draw(outputs_for(a, b, k))
-    clamp = (0, 0) if y is None else draw(clamps(y))
-    region = MatMul(None if dynamic else a, b, None, None, y, clamp)
-    x, other = tensor((*left, m, k), a.dtype), tensor((*right, k, n), b.dtype, 1)
-    return region, (x, a.scale, a.zero_point, other) if dynamic else (x, other)
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@given(case=constant() | batched(), shifted=st.booleans())
-@settings(max_examples=40, deadline=None)
-def test_random_regions(target, case, shifted):
+@given(case=matmuls() | activation_matmuls(), shifted=st.booleans(), threads=st.integers(0, 2))
+@settings(max_examples=25, deadline=None)
+def test_random_regions(target, case, shifted, threads):
     region, inputs = case
-    check(region, *inputs, target=targets.get(target), shifted=shifted and region.a is not None)
+    check(region, *inputs, target=targets.get(target), shifted=shifted and region.a is not None, threads=threads)
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -77,7 +77,7 @@ def _activations(
 
 
 def _zero_point(region: MatMul, a: Stored, sources: Sequence[te.Tensor]) -> Expr:
-    return sources[2]().astype("int16") if region.a is None else int(as_stored(region.a, a).zero_point)
+    return sources[2]().astype("int32") if region.a is None else int(as_stored(region.a, a).zero_point)
 
 
 def _staged_rows(a: te.Tensor, form: Packing, zero_point: Expr) -> te.Tensor:
@@ -86,7 +86,7 @@ def _staged_rows(a: te.Tensor, form: Packing, zero_point: Expr) -> te.Tensor:
     padded = form.steps(length) * form.depth
 
     def element(*index: Expr) -> Expr:
-        value = a(*index).astype("int16") - zero_point
+        value = (a(*index).astype("int32") - zero_point).astype(form.x)
         return guarded([index[-1] < length] if padded > length else [], value, 0)
 
     return te.compute((*lead, padded), element, name="stage")
@@ -102,7 +102,7 @@ def _staged_columns(b: te.Tensor, form: Packing, zero_point: int) -> te.Tensor:
         k, column = step * form.depth + inner, block * form.lanes + lane
         conditions = [k < length] if length % form.depth else []
         conditions += [column < columns] if columns % form.lanes else []
-        return guarded(conditions, b(*batch, k, column).astype("int16") - zero_point, 0)
+        return guarded(conditions, (b(*batch, k, column).astype("int32") - zero_point).astype(form.w), 0)
 
     return te.compute(shape, element, name="pack")
 

@@ -11,12 +11,16 @@ from ..target import Target
 
 
 def schedule(mod: tvm.ir.IRModule, target: Target, threads: int) -> tvm.ir.IRModule:
-    """Apply the rules that ``target.schedules`` names (``tvmopt.schedules.<name>.rule()``), first match wins."""
+    """Apply the rules that ``target.schedules`` names (``tvmopt.schedules.<name>.rule()``), first match wins.
+
+    Rules find the number of threads that one call may use in the function's attribute ``tvmopt.threads``.
+    """
     rules = [import_module(f"tvmopt.schedules.{name}").rule() for name in target.schedules]
     tvm_target = target.tvm()
     scheduled = {}
     for gv, function in mod.functions.items():
         if isinstance(function, PrimFunc):
+            function = function.with_attr("tvmopt.threads", threads)
             found = (rule.apply(function, tvm_target, tunable=False) for rule in rules)
             result = next((sch for sch in found if sch is not None), None)
             if result is not None:

@@ -1,0 +1,176 @@
+"""Schedule of any other function: what can be inlined is, every loop nest is vectorized, sums stay in registers.
+
+Meant for the float operators around int8 regions, as TVM legalizes them, and for our elementwise and pooling
+kernels. What is no plain loop nest (data-dependent access, several results, symbolic shapes) stays as it is.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from tvm.s_tir import Schedule
+from tvm.s_tir.schedule import LoopRV, SBlockRV
+from tvm.tirx import IntImm, IterVar, PrimFunc, Var
+from tvm.tirx.analysis import undefined_vars
+from tvm_ffi import structural_equal
+
+from ._common import Decisions, copy, parallel
+
+LANES = 16
+"""Of 32-bit elements; LLVM splits vectors that are longer than the target's."""
+
+ROWS = 6
+"""Vectors of sums in registers at a time, at most."""
+
+
+def schedule(func: PrimFunc, tunable: bool) -> Schedule:
+    """The scheduled function."""
+    sch = Schedule(func)
+    decisions = Decisions(sch, tunable)
+    root = sch.get_sblock("root")
+    outputs = [
+        sch.get(block) for block in sch.get_output_blocks(root)
+    ]  # those of one buffer count as each other's consumers
+    for block in sch.get_child_blocks(root):
+        if sch.get(block) not in outputs and _inlines(sch, block):
+            sch.compute_inline(block)
+    for block in sch.get_child_blocks(root):
+        if not _plain(sch, block):
+            continue
+        if not _sums(sch, block):
+            _map(sch, func, block)
+        elif (vector := _vector_axis(sch, block)) is not None:
+            _reduce_in_columns(sch, func, block, vector, decisions)
+        elif _sums_along_rows(sch, block):
+            _reduce_along_rows(sch, func, block)
+    return sch
+
+
+def _plain(sch: Schedule, block: SBlockRV) -> bool:
+    """Whether a block is one loop nest of constant extents that writes one buffer, and reads without indirection."""
+    node, loops = sch.get(block), sch.get_loops(block)
+    if len(node.writes) != 1 or len(loops) != len(node.iter_vars) or sch.get_child_blocks(block):
+        return False
+    ranges = [r for region in (*node.reads, *node.writes) for r in region.region]
+    axes = {iv.var for iv in node.iter_vars}
+    return all(isinstance(sch.get(loop).extent, IntImm) for loop in loops) and all(
+        isinstance(r.extent, IntImm) and int(r.extent) == 1 and axes.issuperset(undefined_vars(r.min)) for r in ranges
+    )
+
+
+def _inlines(sch: Schedule, block: SBlockRV) -> bool:
+    """Whether an elementwise block feeds one other, which needs every element about once."""
+    consumers = sch.get_consumers(block)
+    if len(consumers) != 1 or not all(_plain(sch, b) and not _sums(sch, b) for b in (block, consumers[0])):
+        return False
+    return _size(sch, consumers[0]) <= _size(sch, block)
+
+
+def _size(sch: Schedule, block: SBlockRV) -> int:
+    return prod(int(iv.dom.extent) for iv in sch.get(block).iter_vars)
+
+
+def _sums(sch: Schedule, block: SBlockRV) -> list[IterVar]:
+    """The axes that a block reduces."""
+    return [iv for iv in sch.get(block).iter_vars if iv.iter_type == IterVar.CommReduce]
+
+
+def _map(sch: Schedule, func: PrimFunc, block: SBlockRV) -> None:
+    """Vectorize an elementwise block along the axis in which its output is contiguous."""
+    loops = sch.get_loops(block)
+    if not loops:
+        return
+    if sch.can_decompose_padding(block, loops[0]):
+        copy(sch, func, block)
+        return
+    reads, (written,) = sch.get(block).reads, sch.get(block).writes
+    if all(structural_equal([r.min for r in read.region], [r.min for r in written.region]) for read in reads):
+        loops = [sch.fuse(*loops)]  # everything is walked in the same order, so one loop does, and it is longer
+    *outer, inner = loops
+    extent = int(sch.get(inner).extent)
+    if extent >= LANES // 4 and _vector_axis(sch, block) is not None:
+        inner, lane = sch.split(inner, [None, _lanes(extent)])
+        sch.vectorize(lane)
+        sch.annotate(inner, "pragma_loop_partition_hint", 1)
+    parallel(sch, func, sch.fuse(*outer) if outer else inner)
+
+
+def _lanes(extent: int) -> int:
+    """Length of the vectors that ``extent`` elements are cut into: without a rest, unless they would be short."""
+    divisors = [lanes for lanes in range(LANES // 4, LANES + 1) if extent % lanes == 0]
+    return max(divisors, key=lambda lanes: (lanes in (8, 16), lanes), default=min(LANES, extent))
+
+
+def _vector_axis(sch: Schedule, block: SBlockRV) -> Var | None:
+    """The axis, of more than one element, along which the output and everything that varies with it are contiguous."""
+    node = sch.get(block)
+    last = node.writes[0].region[-1].min if node.writes[0].region else None
+    if not any(iv.var.same_as(last) and int(iv.dom.extent) > 1 for iv in node.iter_vars):
+        return None
+    strided = [r.min for read in node.reads for r in list(read.region)[:-1]]
+    return None if any(last in set(undefined_vars(place)) for place in strided) else last
+
+
+def _reduce_in_columns(sch: Schedule, func: PrimFunc, block: SBlockRV, vector: Var, decisions: Decisions) -> None:
+    """A vector of sums along ``vector``, several of them where they share what is read along it."""
+    axes = [iv.var for iv in sch.get(block).iter_vars]
+    sums = [iv.var for iv in _sums(sch, block)]
+    shared = _sharing_axis(sch, block, vector)
+    store = sch.cache_write(block, 0, "local")
+    loop = dict(zip(axes, sch.get_loops(block), strict=True))
+    columns, lane = sch.split(loop[vector], [None, _lanes(int(sch.get(loop[vector]).extent))])
+    tile: list[LoopRV] = []
+    outer = [loop[axis] for axis in axes if axis not in (vector, *sums)]
+    if shared is not None:
+        extent = int(sch.get(loop[shared]).extent)
+        rows = max(rows for rows in range(1, ROWS + 1) if extent % rows == 0)
+        position = [axis for axis in axes if axis not in (vector, *sums)].index(shared)
+        outer[position], row = sch.split(loop[shared], [None, decisions.pick(rows, range(1, ROWS + 1))])
+        tile = [row]
+    sch.reorder(*outer, columns, *(loop[axis] for axis in sums), *tile, lane)
+    sch.reverse_compute_at(store, columns)
+    sch.vectorize(lane)
+    sch.vectorize(sch.get_loops(store)[-1])
+    parallel(sch, func, sch.fuse(*outer) if outer else columns)
+    init = sch.decompose_reduction(block, loop[sums[0]])
+    sch.vectorize(sch.get_loops(init)[-1])
+    for inner in tile:
+        sch.unroll(inner)
+        sch.unroll(sch.get_loops(init)[-2])
+        sch.unroll(sch.get_loops(store)[-2])
+    sch.annotate(columns, "pragma_loop_partition_hint", 1)
+
+
+def _sharing_axis(sch: Schedule, block: SBlockRV, vector: Var) -> Var | None:
+    """The longest other axis of the output that something read along ``vector`` does not vary with."""
+    node = sch.get(block)
+    used = [{v for r in read.region for v in undefined_vars(r.min)} for read in node.reads]
+    along = [axes for axes in used if vector in axes]
+    others = [iv for iv in node.iter_vars if iv.iter_type == IterVar.DataPar and iv.var != vector]
+    sharing = [iv for iv in others if any(iv.var not in axes for axes in along) and int(iv.dom.extent) > 1]
+    return max(sharing, key=lambda iv: int(iv.dom.extent)).var if sharing else None
+
+
+def _sums_along_rows(sch: Schedule, block: SBlockRV) -> bool:
+    """Whether the last axis that is reduced is contiguous in all that is read, and divides into vectors."""
+    node, axis = sch.get(block), _sums(sch, block)[-1]
+    strided = [r.min for read in node.reads for r in list(read.region)[:-1]]
+    return int(axis.dom.extent) % LANES == 0 and not any(axis.var in set(undefined_vars(place)) for place in strided)
+
+
+def _reduce_along_rows(sch: Schedule, func: PrimFunc, block: SBlockRV) -> None:
+    """A vector of partial sums along the last axis that is reduced, added up at the end of the row."""
+    spatial = [iv for iv in sch.get(block).iter_vars if iv.iter_type == IterVar.DataPar]
+    *_, last = sch.get_loops(block)
+    _, lane = sch.split(last, [None, LANES])
+    partial = sch.rfactor(lane, len(spatial))
+    sch.set_scope(partial, 0, "local")
+    outer = sch.get_loops(block)[: len(spatial)]
+    *_, lane = sch.get_loops(partial)
+    if outer:
+        sch.compute_at(partial, outer[-1], preserve_unit_loops=True)
+        *_, lane = loops = sch.get_loops(partial)[: -len(_sums(sch, partial))]
+        sch.reorder(*sch.get_loops(partial)[len(loops) :], lane)
+    sch.vectorize(lane)
+    if outer:
+        parallel(sch, func, sch.fuse(*outer))

@@ -1,0 +1,70 @@
+"""The generic rule on functions that are not ours: TVM's float operators keep their results."""
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relax
+from tvm.relax import op
+
+from tvmopt import target as targets
+from tvmopt.lowering.schedule import schedule
+
+TARGETS = ["x86/generic", "x86/cascadelake"]
+
+OPERATORS = {
+    "softmax": (lambda x: op.nn.softmax(x, axis=-1), [(2, 12, 33)]),
+    "convolution": (
+        lambda x, w, b: op.nn.relu(op.add(op.nn.conv2d(x, w, padding=(1, 1)), b)),
+        [(1, 6, 13, 13), (8, 6, 3, 3), (1, 8, 1, 1)],
+    ),
+    "depthwise": (lambda x, w: op.nn.conv2d(x, w, groups=6), [(1, 6, 14, 14), (6, 1, 3, 3)]),
+    "layer norm": (lambda x, w, b: op.nn.layer_norm(x, w, b, axes=[-1]), [(3, 7, 48), (48,), (48,)]),
+    "mean of rows": (lambda x: op.mean(x, axis=[1, 3]), [(2, 5, 3, 32)]),
+    "mean of columns": (lambda x: op.mean(x, axis=[1]), [(2, 5, 3, 7)]),
+    "sum": (op.sum, [(3, 64)]),
+    "argmax": (lambda x: op.argmax(x, axis=1), [(3, 50)]),
+    "matrix product": (op.matmul, [(5, 17, 24), (24, 33)]),
+    "vector times matrix": (op.matmul, [(1, 40), (40, 10)]),
+    "by a transposed matrix": (lambda x, y: op.matmul(x, op.permute_dims(y)), [(7, 32), (9, 32)]),
+    "batches": (op.matmul, [(2, 3, 9, 8), (2, 1, 8, 5)]),
+    "broadcast": (lambda x, y: op.nn.relu(op.add(x, y)), [(2, 6, 5, 7), (1, 6, 1, 1)]),
+    "transpose": (lambda x: op.permute_dims(x, [0, 2, 3, 1]), [(1, 3, 9, 20)]),
+    "concatenation": (lambda x, y: op.concat((x, y), axis=1), [(1, 4, 9), (1, 3, 9)]),
+    "max pooling": (lambda x: op.nn.max_pool2d(x, (3, 3), (2, 2), (1, 1)), [(1, 6, 15, 15)]),
+    "resize": (lambda x: op.image.resize2d(x, (9, 9)), [(1, 3, 5, 5)]),
+    "scalar": (lambda x, y: op.add(x, y), [(), ()]),
+}
+
+
+def functions(build, shapes) -> tvm.IRModule:
+    """An operator as TVM legalizes and fuses it."""
+    parameters = [relax.Var(f"x{i}", relax.TensorType(shape, "float32")) for i, shape in enumerate(shapes)]
+    builder = relax.BlockBuilder()
+    with builder.function("main", parameters):
+        with builder.dataflow():
+            out = builder.emit_output(builder.normalize(build(*parameters)))
+        builder.emit_func_output(out)
+    passes = [relax.transform.LegalizeOps(), relax.transform.AnnotateTIROpPattern()]
+    passes += [relax.transform.FuseOps(), relax.transform.FuseTIR()]
+    return tvm.transform.Sequential(passes)(builder.finalize())
+
+
+def run(mod: tvm.IRModule, arrays: list[np.ndarray], target: targets.Target) -> np.ndarray:
+    executable = tvm.compile(mod, target=target.tvm())
+    machine = relax.VirtualMachine(executable, tvm.cpu())
+    return machine["main"](*[tvm.runtime.tensor(array) for array in arrays]).numpy()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_same_result(operator, name, threads):
+    build, shapes = OPERATORS[operator]
+    target = targets.get(name)
+    rng = np.random.default_rng(0)
+    arrays = [np.asarray(rng.normal(size=shape), np.float32) for shape in shapes]
+    with target.tvm():
+        mod = functions(build, shapes)
+    expected = run(mod, arrays, target)
+    scheduled = schedule(mod, target, threads)
+    np.testing.assert_allclose(run(scheduled, arrays, target), expected, rtol=1e-5, atol=1e-6)
