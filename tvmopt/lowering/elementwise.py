@@ -8,6 +8,7 @@ import numpy as np
 from tvm import te
 
 from ..quant.params import QParams
+from ..quant.reference import sum_factors
 from ..quant.regions import Binary
 from ..target import Target
 from .arith import Expr, centered, fma, rounded, saturate, shift
@@ -73,13 +74,10 @@ def _offsets(region: Binary, a: QParams, b: QParams) -> tuple[int, int]:
 
 def _scales(region: Binary) -> np.ndarray:
     """What the operands (mul: their product) are multiplied by, and what is added then; float32 [3]."""
-    f32 = np.float32
-    a_zp, b_zp, y_zp = (f32(int(p.zero_point)) for p in (region.a, region.b, region.y))
     if region.op == "mul":
-        return np.array([f32(f32(region.a.scale * region.b.scale) / region.y.scale), 0, y_zp], np.float32)
-    ra, rb = f32(region.a.scale / region.y.scale), f32(region.b.scale / region.y.scale)
-    rb = -rb if region.op == "sub" else rb
-    return np.array([ra, rb, y_zp - f32(ra * a_zp + rb * b_zp)], np.float32)
+        ratio = np.float32(region.a.scale * region.b.scale) / region.y.scale
+        return np.array([ratio, 0, int(region.y.zero_point)], np.float32)
+    return np.array(sum_factors(region), np.float32)
 
 
 def _read(tensor: te.Tensor, held: Stored, index: Sequence[Expr]) -> Expr:

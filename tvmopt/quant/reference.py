@@ -82,9 +82,9 @@ def _(region: Concat, *xs: np.ndarray) -> np.ndarray:
 def _(region: Binary, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
     """ONNX Runtime's QLinearAdd and QLinearMul on x86 (MLAS), with its order of operations.
 
-    add, sub: ``fma(a, ra, fma(b, rb, fixed))``, ``fixed = y_zp - (ra * a_zp + rb * b_zp)``, ``ra = a.scale / y.scale``;
+    add, sub: ``fma(a, ra, fma(b, rb, fixed))``, see ``sum_factors``;
     mul: ``float32((a - a_zp) * (b - b_zp)) * ratio + y_zp`` (two roundings), ``ratio = (a.scale * b.scale) / y.scale``.
-    The sum includes y's zero point before it is rounded half to even. Subtraction negates ``rb``.
+    The sum includes y's zero point before it is rounded half to even.
     """
     b = region.constant if region.constant is not None else rest[0]
     f32 = np.float32
@@ -94,14 +94,24 @@ def _(region: Binary, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
         ratio = f32(f32(region.a.scale * region.b.scale) / region.y.scale)
         value = ((av - a_zp) * (bv - b_zp)) * ratio + y_zp
     else:
-        ra, rb = f32(region.a.scale / region.y.scale), f32(region.b.scale / region.y.scale)
-        rb = -rb if region.op == "sub" else rb
-        fixed = f32(y_zp - f32(ra * a_zp + rb * b_zp))
+        ra, rb, fixed = sum_factors(region)
         value = fma(av, ra, fma(bv, rb, fixed))
     return np.clip(np.rint(value), *region.clamp).astype(region.y.dtype)
 
 
-def fma(x: np.ndarray, factor: np.float32, addend: np.ndarray | np.float32) -> np.ndarray:
+def sum_factors(region: Binary) -> tuple[np.float32, np.float32, np.float32]:
+    """``ra = a.scale / y.scale``, ``rb`` likewise (negated to subtract), and ``y_zp - fma(ra, a_zp, rb * b_zp)``.
+
+    The fused multiply-add is what compilers make of MLAS's formula in its AVX2 kernel.
+    """
+    f32 = np.float32
+    a_zp, b_zp, y_zp = (f32(int(p.zero_point)) for p in (region.a, region.b, region.y))
+    ra, rb = f32(region.a.scale / region.y.scale), f32(region.b.scale / region.y.scale)
+    rb = -rb if region.op == "sub" else rb
+    return ra, rb, f32(y_zp - fma(a_zp, ra, f32(rb * b_zp)))
+
+
+def fma(x: np.ndarray | np.float32, factor: np.float32, addend: np.ndarray | np.float32) -> np.ndarray:
     """``x * factor + addend`` rounded once to float32, for x of at most 16 bits (exact in float64 before)."""
     return (x.astype(np.float64) * np.float64(factor) + np.asarray(addend, np.float64)).astype(np.float32)
 
