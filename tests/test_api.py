@@ -128,6 +128,14 @@ def test_verify_gives_typed_results(model: Path) -> None:
     assert found.data.startswith("random")
 
 
+def test_external_data_is_followed_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(residual(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert path.stat().st_size + (tmp_path / "weights.bin").stat().st_size > 2000
+    assert tvmopt.verify(path, samples=1, layer_samples=1).exact_ops == 5
+    assert [row.status for row in tvmopt.bench(path, vs=["onnxruntime", "tvm"]).rows] == ["ok"] * 3
+
+
 def test_bench_times_a_model_beside_its_peers(model: Path) -> None:
     found = tvmopt.bench(model, vs=["onnxruntime", "litert"])
     assert [(row.runtime, row.status == "ok") for row in found.rows] == [

@@ -53,6 +53,8 @@ def test_a_users_file_is_a_target(tmp_path: Path) -> None:
         ('"+dotprod"', '"dotprod"', "at `$.llvm.mattr[0]`"),
         ('name = "my/board"', "", "missing required field `name`"),
         ("[llvm]", "[llvm", "line 8"),
+        ('schedules = ["generic"]', 'schedules = ["genric"]', "no schedule rule 'genric' (near: generic"),
+        ('schedules = ["generic"]', 'schedules = ["_loops"]', "no schedule rule '_loops'"),
     ],
 )
 def test_a_wrong_file_is_refused_by_name_and_key(tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -161,9 +161,14 @@ def read(path: Path) -> Target:
     except OSError as error:
         raise TargetError(f"cannot be read: {error.strerror}", file=path) from None
     try:
-        return msgspec.toml.decode(data, type=Target)
+        target = msgspec.toml.decode(data, type=Target)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TargetError(str(error), file=path) from None
+    known = _schedules()
+    for name in target.schedules:
+        if name not in known:
+            raise TargetError(f"there is no schedule rule '{name}'", file=path, hint=_near(name, known))
+    return target
 
 
 def host() -> Target:
@@ -200,6 +205,12 @@ def cpu_flags() -> frozenset[str]:
 def _files() -> dict[str, Path]:
     root = Path(str(resources.files("tvmopt.targets")))
     return {path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob("*.toml")}
+
+
+@functools.cache
+def _schedules() -> list[str]:
+    root = Path(str(resources.files("tvmopt.schedules")))
+    return sorted(path.stem for path in root.glob("*.py") if not path.stem.startswith("_"))
 
 
 def _near(name: str, known: list[str]) -> str:

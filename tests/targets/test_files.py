@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 
 from tvmopt import target
@@ -25,8 +23,5 @@ def test_llvm_knows_cpu_and_features(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_schedules_exist_and_end_with_one_that_takes_anything(name: str) -> None:
-    schedules = target.get(name).schedules
-    missing = [rule for rule in schedules if importlib.util.find_spec(f"tvmopt.schedules.{rule}") is None]
-    assert not missing
-    assert schedules[-1] == "generic"
+def test_its_last_schedule_takes_anything(name: str) -> None:
+    assert target.get(name).schedules[-1] == "generic"

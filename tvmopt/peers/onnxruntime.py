@@ -14,8 +14,8 @@ from . import Feeds, Refused, Runner, first_line
 
 PROVIDERS = ["CPUExecutionProvider"]
 
-ERRORS = 3
-"""Log severity that hides warnings."""
+SILENT = 4
+"""Log severity of what kills the process; anything less is raised, and said once."""
 
 
 class Session:
@@ -23,7 +23,7 @@ class Session:
 
     Parameters
     ----------
-    model    : path of an ONNX file, or a model in memory whose external data lies in ``folder``.
+    model    : path of an ONNX file, or a model with all its data in memory.
     threads  : intra-op threads.
     integer  : keep s8 activations s8. By default ONNX Runtime rewrites some of them to u8 on x86, after which
                mixed convolutions no longer match its integer kernels and run in float. Slower, but then every
@@ -42,15 +42,12 @@ class Session:
         threads: int = 1,
         integer: bool = False,
         optimize: bool = True,
-        folder: Path | None = None,
     ) -> None:
         options = _options(threads, optimize)
         if integer:
             options.add_session_config_entry("session.qdqisint8allowed", "1")
-        if folder is not None:
-            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-        source = str(model) if isinstance(model, Path) else model.SerializeToString()
         try:
+            source = str(model) if isinstance(model, Path) else model.SerializeToString()
             self.session = ort.InferenceSession(source, options, providers=PROVIDERS)
         except Exception as error:  # ONNX Runtime has one exception class per status code, all direct Exceptions
             file = model if isinstance(model, Path) else None
@@ -91,7 +88,7 @@ def _options(threads: int, optimize: bool = True) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS
+    options.log_severity_level = SILENT
     levels = ort.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
     return options
