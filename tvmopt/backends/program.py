@@ -69,7 +69,7 @@ class Program:
 def read(model: Model) -> Program:
     """Read ``main`` of a lowered model: ``call_tir``, reshapes, tuples and nothing else.
 
-    Raises UnsupportedError for a symbolic shape or any other operator.
+    Raises UnsupportedError for a symbolic shape, any other operator, or a kernel that calls TVM's runtime.
     """
     return _Reader(model).read()
 
@@ -95,6 +95,9 @@ class _Reader:
             gv.name_hint: func for gv, func in self.model.mod.functions.items() if isinstance(func, tvm.tirx.PrimFunc)
         }
         called = {call.kernel: kernels[call.kernel] for call in self.calls}
+        for name, kernel in called.items():
+            if function := _called(kernel):
+                raise self.unsupported(name, f"it calls {function}, a function of TVM's runtime")
         return Program(tuple(self.tensors), tuple(self.calls), self.value(main.body.body), called)
 
     def bind(self, name: str, value: tvm.ir.Expr) -> tuple[int, ...]:
@@ -153,3 +156,18 @@ class _Reader:
 
     def unsupported(self, node: str, reason: str) -> UnsupportedError:
         return UnsupportedError(reason, file=self.model.source, node=node, hint='backend "vm" may be able to run it')
+
+
+def _called(kernel: tvm.tirx.PrimFunc) -> str | None:
+    """A function of TVM's runtime that a kernel calls, such as a sort."""
+    import tvm
+    import tvm_ffi
+
+    found: list[str] = []
+
+    def call(node: tvm.ir.Call) -> None:
+        if getattr(node.op, "name", "").startswith("tirx.tvm_call_"):
+            found.append(str(node.args[0].value))
+
+    tvm_ffi.structural_walk(kernel.body, (tvm.ir.Call, call))
+    return found[0] if found else None

@@ -11,6 +11,7 @@ from .quantize import dequantized, quantized
 def legalize(mod: tvm.ir.IRModule) -> tvm.ir.IRModule:
     """Operator calls -> ``call_tir``; chains of elementwise ops -> one function; reshapes stay and cost nothing."""
     passes = [
+        relax.backend.DispatchSortScan(),
         relax.transform.LegalizeOps(
             {"relax.quantize": _quantize, "relax.dequantize": _dequantize, "relax.take": _take},
             skip_ops=["relax.reshape"],

@@ -45,8 +45,10 @@ class Executable:
         manifest = read_manifest(path)
         assert manifest is not None
         self.manifest = manifest
-        self.inputs = tuple(TensorSpec(**spec) for spec in manifest["inputs"])
-        self.outputs = tuple(TensorSpec(**spec) for spec in manifest["outputs"])
+        self.inputs, self.outputs = (
+            tuple(TensorSpec(**(spec | {"shape": tuple(spec["shape"])})) for spec in manifest[key])
+            for key in ("inputs", "outputs")
+        )
         self._main = _load(path, manifest)
         self._lock = threading.Lock()
 

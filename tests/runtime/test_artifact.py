@@ -1,0 +1,121 @@
+"""Artifacts of either kind behave alike."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tvm import relax
+
+from tvmopt import backends, runtime
+from tvmopt import target as targets
+from tvmopt.errors import ArtifactError, InputError
+from tvmopt.lowering import lower
+from tvmopt.model import Model, TensorSpec
+
+HOST = targets.get("host")
+
+
+def make_model(size: int | str) -> Model:
+    """x [size, 3] float32 -> relu(x), x + x."""
+    import tvm
+
+    dim = tvm.tirx.Var(size, "int64") if isinstance(size, str) else size
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType([dim, 3], "float32"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            outputs = builder.emit(relax.op.nn.relu(x)), builder.emit(relax.op.add(x, x))
+            result = builder.emit_output(relax.Tuple(outputs))
+        builder.emit_func_output(result)
+    specs = [TensorSpec(name, (size, 3), "float32") for name in ("x", "y", "z")]
+    return Model(builder.finalize(), (specs[0],), tuple(specs[1:]), source="twice.onnx", sha256="abc")
+
+
+@pytest.fixture(scope="module", params=[4, "n"], ids=["library", "vm"])
+def artifact(request: pytest.FixtureRequest) -> runtime.Artifact:
+    return backends.build(lower(make_model(request.param), HOST), HOST)
+
+
+@pytest.fixture
+def saved(artifact: runtime.Artifact, tmp_path: Path) -> Path:
+    path = tmp_path / "model"  # no suffix
+    artifact.save(path)
+    return path
+
+
+def check(artifact: runtime.Artifact) -> None:
+    x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+    outputs = artifact.run({"x": x})
+    assert list(outputs) == ["y", "z"]
+    np.testing.assert_array_equal(outputs["y"], np.maximum(x, 0))
+    np.testing.assert_array_equal(outputs["z"], x + x)
+
+
+def test_runs_before_and_after_saving(artifact, saved):
+    check(artifact)
+    check(runtime.open(saved))
+
+
+def test_saving_replaces_a_file_in_use(artifact, saved):
+    opened = runtime.open(saved)
+    artifact.save(saved)
+    check(opened)
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_manifest(artifact):
+    manifest = artifact.manifest
+    assert (manifest["source"], manifest["sha256"]) == ("twice.onnx", "abc")
+    assert (manifest["target"], manifest["threads"], manifest["requantize"]) == (HOST.name, 1, "float")
+    assert [record["name"] for record in manifest["history"]] == ["Lower"]
+    assert [(spec.name, spec.dtype) for spec in artifact.inputs] == [("x", "float32")]
+    assert [(spec.name, spec.dtype) for spec in artifact.outputs] == [("y", "float32"), ("z", "float32")]
+    assert manifest["inputs"][0]["shape"] == list(artifact.inputs[0].shape)
+
+
+def test_wrong_inputs(artifact):
+    x = np.zeros((4, 3), np.float32)
+    for inputs in ({}, {"x": x, "w": x}, {"x": x.astype("int8")}, {"x": x[:, :2]}):
+        with pytest.raises(InputError):
+            artifact.run(inputs)
+
+
+def test_threads_may_share_one(artifact):
+    def run(value: int) -> bool:
+        x = np.full((4, 3), value, np.float32)
+        return all(np.array_equal(artifact.run({"x": x})["z"], x + x) for _ in range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(run, range(8)))
+
+
+def test_benchmark(artifact):
+    timing = artifact.benchmark({"x": np.zeros((4, 3), np.float32)}, repeats=5, warmup=1)
+    assert 0 < timing.min_us <= timing.median_us
+    assert timing.repeats == 5
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text"])
+def test_damaged_files(saved, damage):
+    data = bytearray(saved.read_bytes())
+    data[len(data) // 2] ^= 1
+    saved.write_bytes({"cut": data[:-100], "flipped": data, "empty": b"", "text": b"hello"}[damage])
+    with pytest.raises(ArtifactError) as error:
+        runtime.open(saved)
+    assert str(saved) in str(error.value)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        runtime.open(tmp_path / "none.so")
+
+
+def test_the_temporary_file_goes_with_the_object():
+    built = backends.build(lower(make_model(2), HOST), HOST)
+    path = built.path
+    assert path.is_file()
+    del built
+    assert not path.exists()
