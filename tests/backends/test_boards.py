@@ -1,4 +1,4 @@
-"""Libraries for Arm boards, run under an emulator of their CPU: the same bits as on this machine."""
+"""Libraries for Arm and RISC-V boards, run under an emulator of their CPU: the same bits as on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tvmopt import target as targets
-from tvmopt.backends import emulated, library
+from tvmopt.backends import emulated, library, link
+from tvmopt.backends.cpu import architecture
 from tvmopt.errors import ArtifactError
 from tvmopt.runtime.emulator import Emulated
 from tvmopt.runtime.library import Library
@@ -20,7 +21,7 @@ MODELS = ("kws", "ic", "vww", "ad")
 # One CPU of each instruction set runs all models, its relatives one.
 CASES = [
     *((cpu, model) for cpu in ("arm/cortex-a7", "arm/cortex-a53", "arm/cortex-a76") for model in MODELS),
-    *(("arm/cortex-a72", "kws"), ("arm/neoverse-n1", "kws")),
+    *((cpu, "kws") for cpu in ("arm/cortex-a72", "arm/neoverse-n1", "riscv/rv64gc", "riscv/rv64gcv")),
 ]
 
 
@@ -28,10 +29,9 @@ def emulate(path: Path, cpu: str, folder: Path, run_on: str | None = None) -> Em
     """``path`` compiled for ``cpu``, on an emulator of ``run_on``."""
     board, emulator = targets.get(cpu), targets.get(run_on or cpu).emulator
     assert emulator is not None
-    if shutil.which(emulator.command[0]) is None:
-        pytest.skip(f"needs {emulator.command[0]} (Debian package qemu-user)")
-    if shutil.which("arm-linux-gnueabihf-gcc" if "cortex-a7" in (cpu.split("/")) else "aarch64-linux-gnu-gcc") is None:
-        pytest.skip("needs Debian packages gcc-aarch64-linux-gnu and gcc-arm-linux-gnueabihf")
+    for tool in (emulator.command[0], f"{link.TRIPLES[architecture(board)]}-gcc"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool} (Debian packages qemu-user, gcc-<architecture>)")
     model = lowered(path, board)
     (folder / "model.so").write_bytes(library.build(model, board, {"target": cpu}))
     return emulated.linux(folder / "model.so", folder, model, board, emulator.command, {"target": cpu})
@@ -43,10 +43,13 @@ def test_same_bits_as_on_this_machine(cpu: str, name: str, mlperf_tiny: dict[str
     check_same(board, mlperf_tiny[name], samples=3)
 
 
-def test_refuses_a_cpu_that_lacks_instructions(mlperf_tiny: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cpu", "lesser"), [("arm/cortex-a76", "arm/cortex-a53"), ("riscv/rv64gcv", "riscv/rv64gc")])
+def test_refuses_a_cpu_that_lacks_instructions(
+    cpu: str, lesser: str, mlperf_tiny: dict[str, Path], tmp_path: Path
+) -> None:
     """By its own check, not by an illegal instruction."""
-    board = emulate(mlperf_tiny["ad"], "arm/cortex-a76", tmp_path, run_on="arm/cortex-a53")
-    with pytest.raises(ArtifactError, match="this CPU cannot run code for arm/cortex-a76"):
+    board = emulate(mlperf_tiny["ad"], cpu, tmp_path, run_on=lesser)
+    with pytest.raises(ArtifactError, match=f"this CPU cannot run code for {cpu}"):
         board.run({spec.name: np.zeros(spec.shape, spec.dtype) for spec in board.inputs})
 
 

@@ -17,7 +17,6 @@ _X86 = (
 )
 _HWCAPS = {
     "aarch64": {
-        "aes": "AT_HWCAP, HWCAP_AES",
         "lse": "AT_HWCAP, HWCAP_ATOMICS",
         "fullfp16": "AT_HWCAP, HWCAP_FPHP | HWCAP_ASIMDHP",
         "rdm": "AT_HWCAP, HWCAP_ASIMDRDM",
@@ -32,7 +31,7 @@ _HWCAPS = {
         "vfp4": "AT_HWCAP, HWCAP_VFPv4",
         "hwdiv": "AT_HWCAP, HWCAP_IDIVT",
     },
-    "riscv64": {"v": "AT_HWCAP, 1ul << ('V' - 'A')"},
+    "riscv64": {"zve64d": "AT_HWCAP, 1ul << ('V' - 'A')"},
 }
 
 # Linux wants a process to ask for the AMX tile registers before it uses them, and refuses without AMX.

@@ -15,7 +15,7 @@ from ..target import Target
 from . import cpu
 
 # GNU triples by architecture of the Linux targets; also the prefix of Debian's cross compilers and their packages.
-_GNU = {
+TRIPLES = {
     "x86_64": "x86_64-linux-gnu",
     "aarch64": "aarch64-linux-gnu",
     "arm": "arm-linux-gnueabihf",
@@ -30,7 +30,7 @@ def compiler(target: Target) -> list[str]:
     ziglang wheel. Raises DependencyError, saying what to install, when there is none.
     """
     arch = cpu.architecture(target)
-    triple = _GNU[arch]
+    triple = TRIPLES[arch]
     native = arch == platform.machine() and sys.platform == "linux"
     names = [os.environ.get("CC", "cc"), "gcc", "clang"] if native else [f"{triple}-gcc"]
     for name in names:
