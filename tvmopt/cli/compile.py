@@ -32,4 +32,6 @@ def command(
     with terminal.progress():
         artifact = api.compile(api.load(model, dict(shapes)), found, threads=threads, sparsity=sparsity)
         artifact.save(output)
-    click.echo(f"{output}: {output.stat().st_size / 1024:.0f} KiB for {found.name}, {threads} thread(s)")
+    files = list(output.iterdir()) if output.is_dir() else [output]
+    size = sum(file.stat().st_size for file in files)
+    click.echo(f"{output}: {size / 1024:.0f} KiB for {found.name}, {threads} thread(s)")
