@@ -152,7 +152,6 @@ def export(model: Digits, path: Path) -> None:
 def main(folder: Path) -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
-    torch.backends.mkldnn.enabled = False
     torch.use_deterministic_algorithms(True)
     train, train_labels, test, test_labels = split()
     images, labels = torch.from_numpy(train), torch.from_numpy(train_labels)
