@@ -1,23 +1,23 @@
-"""Time and memory that compiling takes, every model in a fresh process: ``python -m benchmarks.compile_cost``."""
+"""Time and memory that compiling takes, every model in a fresh process."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 import tvmopt
-from tvmopt.errors import TvmoptError
+from tvmopt.cli import options, terminal
 
 from . import models
+from .command import Command, listed
+
+DEFAULT = ["kws", "mobilenet_v2-u8-qdq", "resnet50-s8-qdq"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,13 @@ class Cost:
     model: str
     seconds: float
     peak_mib: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is printed as JSON."""
+
+    models: list[Cost]
 
 
 def measure(name: str, target: str = "host") -> Cost:
@@ -44,22 +51,18 @@ def _compile(path: Path, target: str) -> tuple[float, float]:
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-@click.command(help=__doc__)
-@click.option("--models", "names", default="kws,mobilenet_v2-u8-qdq,resnet50-s8-qdq", help="Names, comma-separated.")
-@click.option("-t", "--target", default="host", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
-def main(names: str, target: str, as_json: bool) -> None:
-    try:
-        costs = [measure(name, target) for name in names.split(",")]
-    except TvmoptError as error:
-        raise click.ClickException(str(error)) from None
+@click.command(cls=Command, help=__doc__)
+@click.option("--models", "names", default=",".join(DEFAULT), callback=listed, show_default=True, help="Names.")
+@options.target
+@options.as_json
+def main(names: list[str], target: str, as_json: bool) -> None:
+    with terminal.progress():
+        report = Report([measure(name, target) for name in names])
     if as_json:
-        print(json.dumps([asdict(cost) for cost in costs], indent=2))
+        terminal.print_json(report)
         return
-    table = Table("model", "seconds", "peak, MiB")
-    for cost in costs:
-        table.add_row(cost.model, f"{cost.seconds:.1f}", f"{cost.peak_mib:.0f}")
-    Console().print(table)
+    rows = [[cost.model, f"{cost.seconds:.1f}", f"{cost.peak_mib:.0f}"] for cost in report.models]
+    terminal.print_table("compiling, one process each", ["model", "seconds", "peak MiB"], rows)
 
 
 if __name__ == "__main__":
