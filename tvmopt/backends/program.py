@@ -151,6 +151,8 @@ class _Reader:
         shape: Sequence[tvm.ir.Expr] = type_.shape
         if not all(isinstance(dim, tvm.tirx.IntImm) for dim in shape):
             raise self.unsupported(name, f"its shape ({', '.join(map(str, shape))}) is not known when compiling")
+        if str(type_.dtype) == "bfloat16":
+            raise self.unsupported(name, "C has no bfloat16")
         elements = int(np.prod([int(dim) for dim in shape], dtype=np.int64))
         return elements * -(-tvm.DataType(str(type_.dtype)).bits // 8)
 
