@@ -48,13 +48,6 @@ def test_reduction() -> None:
     assert overwritable(te.create_prim_func([x, y]), 1) == set(), "reads x after the first store"
 
 
-def test_two_stages() -> None:
-    x = te.placeholder((8,), "int32", name="x")
-    mid = te.compute((8,), lambda i: x[i] + 1, name="mid")
-    y = te.compute((8,), lambda i: mid[7 - i], name="y")
-    assert overwritable(te.create_prim_func([x, y]), 1) == set(), "x is not read where y is stored"
-
-
 @pytest.mark.parametrize("factor", [16, 24])
 def test_scheduled(factor: int) -> None:
     """Fused, split (evenly or with a predicate), parallel and vectorized loops still store every element once."""
@@ -102,3 +95,24 @@ def test_matched_buffer() -> None:
                 y[v] = part[0] + 1
 
     assert overwritable(matched, 1) == set()
+
+
+def test_one_element_along_an_axis() -> None:
+    """Its index is 0, or the block's variable: the same."""
+    a, b = (te.placeholder((1, 64), "int8", name=name) for name in "ab")
+    y = te.compute((1, 64), lambda i, j: a[0, j] + b[i, j], name="y")
+    assert overwritable(te.create_prim_func([a, b, y]), 2) == {(0, 0), (1, 0)}
+
+
+def test_input_copied_first() -> None:
+    """Nothing of x is needed when the first element of y is stored."""
+    x = te.placeholder((8,), "int32", name="x")
+    padded = te.compute((10,), lambda i: te.if_then_else(te.all(i >= 1, i < 9), x[i - 1], 0), name="padded")
+    y = te.compute((8,), lambda i: padded[i] + padded[i + 2], name="y")
+    assert overwritable(te.create_prim_func([x, y]), 1) == {(0, 0)}
+    kept = te.compute((8,), lambda i: padded[i] + x[7 - i], name="y")
+    assert overwritable(te.create_prim_func([x, kept]), 1) == set(), "x is read again where y is stored"
+    sch = s_tir.Schedule(te.create_prim_func([x, y]))
+    outer, _ = sch.split(sch.get_loops(sch.get_sblock("y"))[0], [4, 2])
+    sch.compute_at(sch.get_sblock("padded"), outer)
+    assert overwritable(sch.mod["main"], 1) == set(), "the copy is made piece by piece"

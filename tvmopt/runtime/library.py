@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +56,16 @@ class _Model(ctypes.Structure):
     )
 
 
+def _load(path: Path) -> ctypes.CDLL:
+    """Load the file that is there now: by a name that is new, since dlopen would give the file that it has already
+    loaded by a known one, even where another has replaced it.
+    """
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        link = Path(folder) / "model.so"
+        link.symlink_to(path.resolve())
+        return ctypes.CDLL(str(link))
+
+
 def _machine(elf: bytes) -> bytes:
     """What kind of machine an ELF file is for: class and byte order, and ``e_machine``."""
     return elf[4:6] + elf[18:20]
@@ -79,7 +90,7 @@ class Library:
         if _machine(check_seal(path)) != here:
             raise ArtifactError("was compiled for another kind of processor than this machine's", file=path)
         try:
-            library = ctypes.CDLL(str(path.resolve()))
+            library = _load(path)
             library.tvmopt_model_describe.restype = ctypes.POINTER(_Model)
             model = library.tvmopt_model_describe().contents
         except (OSError, AttributeError) as error:
