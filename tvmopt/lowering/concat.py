@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
@@ -16,7 +18,7 @@ from .quantize import dequantized, quantized
 @wants.register
 def _(region: Concat, inputs: tuple[Stored, ...], target: Target) -> tuple[Stored, ...]:
     """All in one layout: channels last if the larger part of the data is."""
-    last = sum(np.prod(held.shape) * (1 if held.channels_last else -1) for held in inputs) > 0
+    last = sum(prod(held.shape) * (1 if held.channels_last else -1) for held in inputs) > 0
     return tuple(Stored(held.shape, held.dtype, last) for held in inputs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 from tvm import te
@@ -11,8 +12,9 @@ from ..quant.params import QParams
 from ..quant.reference import sum_factors
 from ..quant.regions import Binary
 from ..target import Target
-from .arith import Expr, centered, fma, rounded, saturate, shift
-from .dispatch import activation, as_stored, lower, wants
+from .arith import Expr, centered, fma, rounded, saturate
+from .dispatch import as_stored, lower, wants
+from .epilogue import stored_output
 from .kernel import Kernel, Stored
 
 
@@ -20,44 +22,39 @@ from .kernel import Kernel, Stored
 def _(region: Binary, inputs: tuple[Stored, ...], target: Target) -> tuple[Stored, ...]:
     """All operands of full rank in one layout: channels last if one of the largest is."""
     rank = max(len(held.shape) for held in inputs)
-    size = max(np.prod(held.shape) for held in inputs)
-    last = any(held.channels_last for held in inputs if np.prod(held.shape) == size)
+    size = max(prod(held.shape) for held in inputs)
+    last = any(held.channels_last for held in inputs if prod(held.shape) == size)
     return tuple(Stored(held.shape, held.dtype, last and len(held.shape) == rank) for held in inputs)
 
 
 @lower.register
 def _(region: Binary, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Kernel:
     last = any(held.channels_last for held in inputs if held.shape == out_shape)
-    out = Stored(out_shape, activation(str(region.y.dtype), target), last)
-    if region.constant is None:
-        held_a, held_b = inputs
-        fixed = ()
-    else:
-        (held_a,) = inputs
-        held_b = Stored(region.constant.shape, str(region.b.dtype))
-        fixed = (region.constant,)
-    a, b, y = as_stored(region.a, held_a), as_stored(region.b, held_b), as_stored(region.y, out)
-    integers = np.array(
-        [*_offsets(region, a, b), _moved(y, region.y), *shift(region.clamp, _moved(y, region.y))], np.int32
-    )
+    y, clamp = stored_output(region.y, region.clamp, target)
+    out = Stored(out_shape, str(y.dtype), last)
+    constants: tuple[np.ndarray, ...] = ()
+    if region.constant is not None:
+        held = Stored(region.constant.shape, str(region.b.dtype), last and region.constant.ndim == len(out_shape))
+        inputs, constants = (*inputs, held), (region.constant.transpose(held.order),)
+    held_a, held_b = inputs
+    offsets = _offsets(region, as_stored(region.a, held_a), as_stored(region.b, held_b))
+    integers = np.array([*offsets, _moved(y, region.y), *clamp], np.int32)
     tensors = [te.placeholder(held.physical, held.dtype, name) for held, name in ((held_a, "a"), (held_b, "b"))]
-    scales = te.placeholder((3,), "float32", "scales")
-    zero_points = te.placeholder((5,), "int32", "zero_points")
+    f = te.placeholder((3,), "float32", "scales")
+    n = te.placeholder(integers.shape, "int32", "integers")
 
     def element(*place: Expr) -> Expr:
         index = out.logical(place)
-        left = centered(_read(tensors[0], held_a, index), zero_points[0])
-        right = centered(_read(tensors[1], held_b, index), zero_points[1])
+        left = centered(_read(tensors[0], held_a, index), n[0])
+        right = centered(_read(tensors[1], held_b, index), n[1])
         if region.op == "mul":
-            value = rounded(left * right * scales[0]) + scales[2]
+            value = rounded(left * right * f[0]) + f[2]
         else:
-            value = fma(left, scales[0], fma(right, scales[1], scales[2], target), target)
-        return saturate(value, zero_points[2], zero_points[3], zero_points[4], out.dtype)
+            value = fma(left, f[0], fma(right, f[1], f[2], target), target)
+        return saturate(value, n[2], n[3], n[4], out.dtype)
 
-    result = te.compute(out.physical, element, "y")
-    return Kernel(
-        te.create_prim_func([*tensors, scales, zero_points, result]), (*fixed, _scales(region), integers), out
-    )
+    func = te.create_prim_func([*tensors, f, n, te.compute(out.physical, element, "y")])
+    return Kernel(func, (*constants, _scales(region), integers), out)
 
 
 def _moved(stored: QParams, model: QParams) -> int:

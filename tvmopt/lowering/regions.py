@@ -97,14 +97,15 @@ class _Lowering:
 
     def kernel(self, region: Region, call: Call, inputs: list[Held], name: str) -> Value | None:
         """Emit the kernel that computes what ``call`` does; None where there is none."""
-        if not _is_static(call.ty) or not all(isinstance(value, Value) for value in inputs):
+        values = [value for value in inputs if isinstance(value, Value)]
+        if not _is_static(call.ty) or len(values) < len(inputs):
             return None
-        wanted = wants(region, tuple(value.stored for value in inputs), self.target)
+        wanted = wants(region, tuple(value.stored for value in values), self.target)
         kernel = lower(region, wanted, tuple(int(dim) for dim in call.ty.shape), self.target)
         if kernel is None:
             return None
         func = kernel.func.without_attr("global_symbol").with_attr({"op_pattern": OPAQUE, "tvmopt.kind": region.kind})
-        args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(inputs, wanted, strict=True)]
+        args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(values, wanted, strict=True)]
         args += [constant(array) for array in kernel.constants]
         out = relax.TensorType(kernel.out.physical, kernel.out.dtype)
         function = self.builder.add_func(func, f"tvmopt_{region.kind}")  # equal kernels become one function
