@@ -6,6 +6,7 @@ import os
 import shutil
 import statistics
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,8 +62,9 @@ class Artifact:
         load   : makes the engine, where the file cannot be loaded here but can be run some other way.
         """
         self.path = path
-        self._folder = folder
         self._load = load
+        if folder is not None:
+            weakref.finalize(self, folder.cleanup)
 
     @cached_property
     def engine(self) -> Engine:
