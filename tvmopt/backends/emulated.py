@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 from collections.abc import Callable, Sequence
@@ -21,11 +22,11 @@ def engine(path: Path, model: Model, target: Target, manifest: dict[str, Any]) -
     if target.emulator is None or cpu.architecture(target) == platform.machine():
         return None
     if target.backend == "static_c":
-        return partial(bare_metal, path, path.parent / "firmware", model, target, manifest)
+        return partial(bare_metal, path, path.parent / "firmware", model, target)
     return partial(linux, path, path.parent, model, target, target.emulator.command, manifest)
 
 
-def bare_metal(path: Path, folder: Path, model: Model, target: Target, manifest: dict[str, Any]) -> Emulated:
+def bare_metal(path: Path, folder: Path, model: Model, target: Target) -> Emulated:
     """Run the project ``path``, which it copies to ``folder`` and builds there.
 
     Raises DependencyError without the compiler.
@@ -38,6 +39,7 @@ def bare_metal(path: Path, folder: Path, model: Model, target: Target, manifest:
     shutil.copytree(path, folder)
     link.run(["make", "--silent"], folder)
     command = [*static_c.emulator(target), str(folder / "firmware.elf")]
+    manifest = json.loads((path / "model_manifest.json").read_text(encoding="utf-8"))
     return Emulated(command, manifest, model.inputs, model.outputs)
 
 

@@ -79,6 +79,14 @@ class Emulated:
                 raise self._ended() from None
             return results
 
+    def close(self) -> str:
+        """End the program, after the call it is in; returns what it says at its end (see ``templates/``)."""
+        with self._lock:
+            assert self._process is not None
+            _, said = self._process.communicate()
+            self._process = None
+            return said.decode().strip()
+
     def _ended(self) -> ArtifactError:
         assert self._process is not None
         _, errors = self._process.communicate()

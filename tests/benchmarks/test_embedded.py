@@ -1,0 +1,26 @@
+"""The benchmark of microcontrollers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks import embedded
+from tvmopt.errors import UnsupportedError
+
+
+def test_counts_are_the_same_every_time(shared: Path) -> None:
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool}")
+    first, second = (embedded.measure("ad", "arm/cortex-m4") for _ in range(2))
+    assert first == second
+    assert first.workspace_bytes <= 2048
+    assert 0.264 < first.minstructions < 26.4, "between one and a hundred instructions for each multiplication"
+
+
+def test_targets_that_count_nothing_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match="no emulator that counts instructions"):
+        embedded.measure("ad", "arm/cortex-a76")
