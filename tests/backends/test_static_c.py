@@ -12,7 +12,7 @@ import pytest
 
 from tvmopt import backends
 from tvmopt import target as targets
-from tvmopt.backends import static_c
+from tvmopt.backends import image, static_c
 from tvmopt.errors import UnsupportedError
 
 from .harness import check_same, lowered, make_model, negate
@@ -42,6 +42,16 @@ def test_same_bits_as_on_this_machine(core: str, name: str, mlperf_tiny: dict[st
     board = targets.get(core)
     artifact = backends.build(lowered(mlperf_tiny[name], board), board)
     check_same(artifact, mlperf_tiny[name], samples=2)
+
+
+@pytest.mark.parametrize(("name", "kib"), [("ic", 52), ("ad", 2), ("kws", None), ("vww", None)])
+def test_workspace(name: str, kib: int | None, mlperf_tiny: dict[str, Path]) -> None:
+    """As small as the live tensors allow."""
+    board = targets.get("arm/cortex-m4")
+    made = image.make(lowered(mlperf_tiny[name], board), board, "model", alignment=8, stack_bytes=512, parallel=False)
+    plan = made.layout.plan
+    assert plan.size <= 1.05 * plan.lower_bound
+    assert kib is None or plan.size <= kib << 10
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -71,17 +71,14 @@ def lay_out(
     scratch   : by call, the bytes of each scratch buffer its kernel asks for.
     alignment : bytes; of every place in the weights and the workspace.
     """
-    places: dict[int, Place] = {}
+    groups = _groups(program, shared)
+    places = {i: Place("inputs", t.input) for i, t in enumerate(program.tensors) if t.input is not None}
     weights, weights_bytes = [], 0
     for index, tensor in enumerate(program.tensors):
-        if tensor.input is not None:
-            places[index] = Place("inputs", tensor.input)
-        elif tensor.data is not None:
+        if tensor.data is not None:
             places[index] = Place("weights", weights_bytes)
             weights.append(index)
             weights_bytes += -(-tensor.bytes // alignment) * alignment
-
-    groups = _groups(program, shared)
     copies = []
     for number, index in enumerate(program.outputs):
         if not program.tensors[index].computed or groups[index] in places:
@@ -89,26 +86,13 @@ def lay_out(
         else:
             places[groups[index]] = Place("outputs", number)
 
-    first, last = _first_writes(program), _last_uses(program)
-    members: dict[int, list[int]] = {}
-    for index, tensor in enumerate(program.tensors):
-        if tensor.computed and groups[index] not in places:
-            members.setdefault(groups[index], []).append(index)
-    buffers = [
-        Buffer(
-            " = ".join(program.tensors[m].name for m in group),
-            max(program.tensors[m].bytes for m in group),
-            min(first[m] for m in group),
-            max(max(last[m], first[m]) for m in group),
-        )
-        for group in members.values()
-    ]
+    buffers = _buffers(program, groups, places)
     asked = [(step, size) for step, sizes in enumerate(scratch) for size in sizes]
-    buffers += [Buffer(f"scratch of {program.calls[step].kernel}", size, step, step) for step, size in asked]
-    plan = place(buffers, alignment)
-    places |= {group: Place("workspace", at) for group, at in zip(members, plan.offsets, strict=False)}
+    temporary = [Buffer(f"scratch of {program.calls[step].kernel}", size, step, step) for step, size in asked]
+    plan = place([*buffers.values(), *temporary], alignment)
+    places |= {group: Place("workspace", at) for group, at in zip(buffers, plan.offsets, strict=False)}
     offsets: list[list[int]] = [[] for _ in program.calls]
-    for (step, _), at in zip(asked, plan.offsets[len(members) :], strict=True):
+    for (step, _), at in zip(asked, plan.offsets[len(buffers) :], strict=True):
         offsets[step].append(at)
     return Layout(
         tuple(places[groups[index]] for index in range(len(program.tensors))),
@@ -118,6 +102,24 @@ def lay_out(
         weights_bytes,
         plan,
     )
+
+
+def _buffers(program: Program, groups: list[int], places: Mapping[int, Place]) -> dict[int, Buffer]:
+    """What the workspace has to hold for a while, besides scratch: by group, those that have no place yet."""
+    first, last = _first_writes(program), _last_uses(program)
+    members: dict[int, list[int]] = {}
+    for index, tensor in enumerate(program.tensors):
+        if tensor.computed and groups[index] not in places:
+            members.setdefault(groups[index], []).append(index)
+    return {
+        group: Buffer(
+            " = ".join(program.tensors[m].name for m in same),
+            max(program.tensors[m].bytes for m in same),
+            min(first[m] for m in same),
+            max(max(last[m], first[m]) for m in same),
+        )
+        for group, same in members.items()
+    }
 
 
 def _last_uses(program: Program) -> dict[int, int]:
