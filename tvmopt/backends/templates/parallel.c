@@ -1,9 +1,11 @@
 /* Fork and join for parallel loops: what __TVMBackendParallelLaunch points to, which the kernels call.
  *
  * Part of tvmopt; compiled into artifacts of more than one thread. THREADS - 1 workers start with the first
- * parallel loop, watch for work for a while (SPINS) after each one, then sleep until there is more. There is one
- * set of workers: a call of the model that finds them busy with another call does its loops by itself, so calls
- * may come from any number of threads. A forked child starts workers of its own.
+ * parallel loop, watch for work for a while (SPINS) after each one, then sleep until there is more. Tasks are not
+ * assigned but claimed: the caller does those that no worker got to, so that on a busy machine it never waits for
+ * a worker that is not running. There is one set of workers: a call of the model that finds them busy with another
+ * call does its loops by itself, so calls may come from any number of threads. A forked child starts workers of
+ * its own.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -22,10 +24,10 @@ typedef int (*task)(int id, group *group, void *closure);
 static struct {
   task run;
   void *closure;
-} job;
-static atomic_uint generation;     /* counts jobs: a worker that sees it change has work */
-static atomic_int unfinished;      /* workers still at the current job */
-static atomic_int sleeping;        /* workers that must be woken */
+} job; /* valid from the ticket that announces it until all its tasks are done */
+static _Atomic uint64_t ticket; /* number of the job << 32 | its next task that nobody has claimed */
+static atomic_int done;         /* tasks of the job */
+static atomic_int sleeping;     /* workers that must be woken */
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
@@ -41,25 +43,33 @@ static void breathe(void) {
 #endif
 }
 
-static void run(int id) {
-  group all = {0, THREADS};
-  job.run(id, &all, job.closure);
+static unsigned current(void) { return (unsigned)(atomic_load_explicit(&ticket, memory_order_acquire) >> 32); }
+
+/* Do tasks of the job until all are claimed. A latecomer finds none left, or those of the next job. */
+static void help(void) {
+  for (;;) {
+    uint32_t id = (uint32_t)atomic_fetch_add_explicit(&ticket, 1, memory_order_acq_rel);
+    if (id >= THREADS) return;
+    group all = {0, THREADS};
+    job.run((int)id, &all, job.closure);
+    atomic_fetch_add_explicit(&done, 1, memory_order_release);
+  }
 }
 
 static void await_more(unsigned seen) {
   for (int i = 0; i < SPINS; ++i) {
-    if (atomic_load_explicit(&generation, memory_order_acquire) != seen) return;
+    if (current() != seen) return;
     breathe();
   }
   pthread_mutex_lock(&mutex);
-  atomic_fetch_add(&sleeping, 1); /* before it looks at generation, which launch() sets before it looks here */
-  while (atomic_load(&generation) == seen) pthread_cond_wait(&more, &mutex);
+  atomic_fetch_add(&sleeping, 1); /* before it looks at the ticket, which announce() sets before it looks here */
+  while (atomic_load(&ticket) >> 32 == seen) pthread_cond_wait(&more, &mutex);
   atomic_fetch_sub(&sleeping, 1);
   pthread_mutex_unlock(&mutex);
 }
 
 static void announce(void) {
-  atomic_fetch_add(&generation, 1);
+  atomic_store(&ticket, (uint64_t)(current() + 1) << 32);
   if (atomic_load(&sleeping)) {
     pthread_mutex_lock(&mutex);
     pthread_cond_broadcast(&more);
@@ -67,12 +77,13 @@ static void announce(void) {
   }
 }
 
-static void *work(void *id) {
-  for (unsigned seen = 0;; ++seen) {
+static void *work(void *unused) {
+  (void)unused;
+  for (unsigned seen = 0;;) {
     await_more(seen);
     if (atomic_load(&stopping)) return 0;
-    run((int)(intptr_t)id);
-    atomic_fetch_sub_explicit(&unfinished, 1, memory_order_release);
+    seen = current();
+    help();
   }
 }
 
@@ -82,7 +93,6 @@ static void after_fork(void) {
   mutex = fresh_mutex;
   more = fresh_cond;
   workers = -1;
-  atomic_store(&generation, 0);
   atomic_store(&sleeping, 0);
   atomic_flag_clear(&busy);
 }
@@ -90,11 +100,8 @@ static void after_fork(void) {
 static void start(void) {
   static int registered;
   if (!registered) registered = !pthread_atfork(0, 0, after_fork);
-  workers = 0;
-  atomic_store(&generation, 0);
-  while (workers < THREADS - 1 && !pthread_create(&threads[workers], 0, work, (void *)(intptr_t)(workers + 1))) {
-    ++workers;
-  }
+  atomic_store(&ticket, THREADS); /* no job yet */
+  for (workers = 0; workers < THREADS - 1 && !pthread_create(&threads[workers], 0, work, 0);) ++workers;
 }
 
 __attribute__((destructor)) static void stop(void) {
@@ -114,11 +121,10 @@ static int launch(task function, void *closure, int tasks) {
   if (workers < 0) start();
   job.run = function;
   job.closure = closure;
-  atomic_store(&unfinished, workers);
+  atomic_store(&done, 0);
   announce();
-  run(0);
-  for (int id = workers + 1; id < THREADS; ++id) run(id); /* of workers that could not be started */
-  for (int i = 0; atomic_load_explicit(&unfinished, memory_order_acquire); ++i) {
+  help();
+  for (int i = 0; atomic_load_explicit(&done, memory_order_acquire) < THREADS; ++i) {
     if (i < SPINS) {
       breathe();
     } else {
