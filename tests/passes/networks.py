@@ -21,9 +21,10 @@ EXACT = (
 class Network:
     """Grows a graph op by op; every tensor is [1, C, H, W] and quantized."""
 
-    def __init__(self, draw: st.DrawFn, dtype: str) -> None:
+    def __init__(self, draw: st.DrawFn, dtype: str, dead: bool = False) -> None:
         self.draw = draw
         self.dtype = dtype
+        self.dead = dead
         self.g = Qdq()
         self.tensors: list[tuple[str, tuple[int, ...], QParams]] = []
         shape = (1, draw(st.integers(1, 5)), draw(st.integers(3, 9)), draw(st.integers(3, 9)))
@@ -47,12 +48,23 @@ class Network:
         array, w = self.draw(weights(wshape, axis))
         if self.dtype == "int8" and w.dtype == np.uint8:  # not in ONNX Runtime
             array, w = (array.astype(np.int16) - 128).astype(np.int8), w.shifted()
+        if self.dead:
+            array = self._with_dead_channels(array, w, axis)
         inputs = [self.g.weight(array, w)]
         if self.draw(st.booleans()):
             bias = np.random.default_rng(self.draw(st.integers(0, 99))).integers(-9000, 9000, outputs).astype(np.int32)
             inputs.append(self.g.bias(bias, params, w))
         scale = float(params.scale) * float(w.scale.mean()) * 60 * terms**0.5
         return inputs, self.params(scale)
+
+    def _with_dead_channels(self, array: np.ndarray, w: QParams, axis: int) -> np.ndarray:
+        """Some output channels, and some inputs, of the weight equal to its zero point."""
+        rng = np.random.default_rng(self.draw(st.integers(0, 2**16)))
+        kept = np.ones(array.shape, bool)
+        np.moveaxis(kept, axis, 0)[rng.random(array.shape[axis]) < self.draw(st.sampled_from([0, 0.5, 0.9, 1]))] = False
+        if array.shape[1 - axis] > 1:
+            np.moveaxis(kept, 1 - axis, 0)[rng.random(array.shape[1 - axis]) < 0.2] = False
+        return np.where(kept, array, w.along(array.ndim)[1]).astype(array.dtype)
 
     def _conv(
         self, value: str, shape: tuple[int, ...], params: QParams, depthwise: bool = False, relu: bool = False
@@ -162,9 +174,11 @@ class Network:
 
 
 @st.composite
-def networks(draw: st.DrawFn, kinds: tuple[str, ...] = EXACT, most: int = 8) -> tuple[onnx.ModelProto, np.ndarray]:
-    """A model with one to ``most`` ops, and an input for it."""
-    net = Network(draw, draw(dtypes))
+def networks(
+    draw: st.DrawFn, kinds: tuple[str, ...] = EXACT, most: int = 8, dead: bool = False
+) -> tuple[onnx.ModelProto, np.ndarray]:
+    """A model with one to ``most`` ops, with dead channels or not, and an input for it."""
+    net = Network(draw, draw(dtypes), dead)
     for _ in range(draw(st.integers(1, most))):
         net.grow(draw(st.sampled_from(kinds)))
     used = {name for node in net.g.nodes for name in node.input}

@@ -12,9 +12,9 @@ from ..quant.params import QParams
 from ..quant.reference import dequantize, quantize
 from ..quant.relax_form.scope import Expr, constant, op_name, static_shape
 
-_RESHAPES = ("relax.reshape", "relax.flatten", "relax.expand_dims", "relax.squeeze", "relax.nn.batch_flatten")
+RESHAPES = ("relax.reshape", "relax.flatten", "relax.expand_dims", "relax.squeeze", "relax.nn.batch_flatten")
 _ONE_OPERAND = (
-    *_RESHAPES, "relax.permute_dims", "relax.strided_slice", "relax.dynamic_strided_slice", "relax.split",
+    *RESHAPES, "relax.permute_dims", "relax.strided_slice", "relax.dynamic_strided_slice", "relax.split",
     "relax.take", "relax.gather_elements", "relax.gather_nd", "relax.tile", "relax.repeat", "relax.flip",
     "relax.broadcast_to", "relax.nn.pad", "relax.image.resize2d", "relax.nn.pixel_shuffle",
     "relax.nn.max_pool1d", "relax.nn.max_pool2d", "relax.nn.max_pool3d", "relax.max", "relax.min",
@@ -78,7 +78,7 @@ def fold(call: Expr, like: relax.TensorType) -> Expr:
         axes = call.attrs.axes
         return constant(np.ascontiguousarray(array.transpose(None if axes is None else [int(a) for a in axes])))
     shape = static_shape(like)
-    if name in _RESHAPES and shape is not None:
+    if name in RESHAPES and shape is not None:
         return constant(array.reshape(shape))
     return call
 
@@ -90,7 +90,7 @@ def _axis_after(call: relax.Call, axis: int) -> int | None:
     if name == "relax.permute_dims":
         axes = range(rank)[::-1] if call.attrs.axes is None else [int(a) % rank for a in call.attrs.axes]
         return list(axes).index(axis)
-    if name in _RESHAPES:
+    if name in RESHAPES:
         before, after = static_shape(call.args[0].ty), static_shape(call.ty)
         if before is None or after is None:
             return None

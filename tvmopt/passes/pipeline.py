@@ -9,15 +9,16 @@ from ..errors import InternalError
 from ..model import Model, PassRecord
 from ..quant.cost import counts
 from .canonicalize import Canonicalize
+from .fold_dead_channels import FoldDeadChannels
 from .fuse_pad import FusePad
 from .group_regions import FLOAT_REASONS, GroupRegions
 from .hoist_quantize import HoistQuantize
 from .sink_dequantize import SinkDequantize
 
 
-def passes() -> list[tvm.transform.Pass]:
+def passes(sparsity: bool = True) -> list[tvm.transform.Pass]:
     """What ``run`` applies. Each is an ordinary Relax pass."""
-    return [
+    grouping = [
         # One way to write things
         Canonicalize(),
         # Moves on int8
@@ -27,10 +28,15 @@ def passes() -> list[tvm.transform.Pass]:
         FusePad(),
         GroupRegions(),
     ]
+    # Work that is known to give constants
+    folding = [FoldDeadChannels()]
+    return grouping + folding if sparsity else grouping
 
 
 def run(model: Model, *, sparsity: bool = True) -> Model:
     """Apply the passes to an imported model: its int8 regions become composite functions.
+
+    sparsity : also remove channels that are constant or unused; never changes a result bit.
 
     Appends one PassRecord per pass that changed something, and fills ``float_reasons``.
 
@@ -39,7 +45,7 @@ def run(model: Model, *, sparsity: bool = True) -> Model:
     mod, history = model.mod, list(model.history)
     done: list[str] = []
     before = counts(mod)
-    for step in passes():
+    for step in passes(sparsity):
         name = str(step.info.name).removeprefix("tvmopt.")
         try:
             mod = step(mod)

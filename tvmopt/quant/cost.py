@@ -59,11 +59,12 @@ def composite_kind(mod: tvm.IRModule, call: relax.Call) -> str | None:
 
 def call_cost(mod: tvm.IRModule, call: relax.Call) -> dict[str, int]:
     """The costs of one call in ``main``, or of the function it calls."""
+    inner = [call]
     if isinstance(call.op, GlobalVar) and isinstance(mod[call.op], relax.Function):
         scope = Scope.of(mod[call.op])
         inner = [value for value in scope.bindings.values() if isinstance(value, relax.Call)]
-    else:
-        scope, inner = Scope.of(mod["main"]), [call]
+    elif op_name(call) in HEAVY:
+        scope = Scope.of(mod["main"])
     total: Counter[str] = Counter(dict.fromkeys(_COSTS, 0))
     for one in inner:
         total["weight_bytes"] += weight_bytes(one)

@@ -1,0 +1,235 @@
+"""What an op does to the channels of its inputs: which come from which, which are needed, which are constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import singledispatch
+
+import numpy as np
+
+from ..quant import reference
+from ..quant.regions import Binary, Concat, Conv, MatMul, Pool, Region, Table
+from ..quant.slicing import centered, depthwise_sliced, is_depthwise, sliced
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a quantized tensor without running the model.
+
+    Attributes
+    ----------
+    shape  : of the tensor; a scalar has (1,).
+    axis   : the axis of its channels.
+    mask   : bool [C]: which channels have the same values for every input of the model.
+    values : the tensor, of which only the channels in ``mask`` are right; None when there is none.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    axis: int
+    mask: np.ndarray
+    values: np.ndarray | None = None
+
+    @staticmethod
+    def nothing(shape: tuple[int, ...], dtype: np.dtype, axis: int) -> Known:
+        """A tensor whose every channel depends on the model's input."""
+        return Known(shape, dtype, axis, np.zeros(shape[axis], bool))
+
+    def filled(self) -> np.ndarray:
+        """The tensor, with zeros where nothing is known."""
+        return np.zeros(self.shape, self.dtype) if self.values is None else self.values
+
+    def uniform(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which channels are known to have one value everywhere (bool [C]), and that value (int32 [C])."""
+        flat = np.moveaxis(self.filled(), self.axis, 0).reshape(len(self.mask), -1).astype(np.int32)
+        return self.mask & (flat == flat[:, :1]).all(axis=1), flat[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Contraction:
+    """Every output channel sums over all input channels.
+
+    nonzero  : bool [O, C]: whether output o multiplies input c with anything but zero.
+    foldable : bool [C]: whether input c contributes the same to every element of an output channel.
+    """
+
+    nonzero: np.ndarray
+    foldable: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """What an op does to channels.
+
+    Attributes
+    ----------
+    known       : of its result.
+    labels      : per operand, int [channels of the result]: the operand's channel that each comes from, -1 where
+                  it comes from another operand; None when the operand is needed whole.
+    contraction : instead of the labels of its only operand.
+    whole       : why all channels of the result stay; "" when they may go.
+    """
+
+    known: Known
+    labels: list[np.ndarray | None] = field(default_factory=list)
+    contraction: Contraction | None = None
+    whole: str = ""
+
+
+def opaque(shape: tuple[int, ...], dtype: np.dtype, operands: int, reason: str) -> Effect:
+    """An op that needs its operands whole and gives a result that stays whole."""
+    return Effect(Known.nothing(shape, dtype, min(1, len(shape) - 1)), [None] * operands, whole=reason)
+
+
+@singledispatch
+def effect(region: Region, shape: tuple[int, ...], *inputs: Known) -> Effect:
+    """What ``region``, whose result has ``shape``, does to the channels of its inputs."""
+    dtype = np.dtype(np.float32 if getattr(region, "y", None) is None else region.y.dtype)  # type: ignore[attr-defined]
+    return opaque(shape, dtype, len(inputs), f"{region.kind} is not looked through")
+
+
+@effect.register
+def _(region: Conv, shape: tuple[int, ...], x: Known) -> Effect:
+    dtype = np.dtype(np.float32) if region.y is None else region.y.dtype
+    nonzero = centered(region).any(axis=2)
+    if is_depthwise(region) and x.axis == 1:
+        found = np.flatnonzero(x.mask | ~nonzero[:, 0])
+        values = _bias_alone(region, shape, found)
+        if (x.mask & nonzero[:, 0]).any() and values is not None:
+            values = reference.run(depthwise_sliced(region, found), x.filled().take(found, 1))
+        return Effect(_placed(shape, dtype, 1, found, values), [np.arange(shape[1])])
+    if region.groups > 1:
+        return opaque(shape, dtype, 1, "a grouped convolution keeps its groups as they are")
+    if x.axis != 1:
+        found = np.flatnonzero(~nonzero.any(axis=1))
+        return Effect(_placed(shape, dtype, 1, found, _bias_alone(region, shape, found)), [None])
+    constant, value = x.uniform()
+    at_border = any(region.padding) or region.transposed
+    foldable = constant & (value == int(region.x.zero_point)) if at_border else constant
+    return _contraction(region, shape, 1, x, nonzero, foldable)
+
+
+@effect.register
+def _(region: MatMul, shape: tuple[int, ...], a: Known, *rest: Known) -> Effect:
+    dtype = np.dtype(np.float32) if region.y is None else region.y.dtype
+    axis = len(shape) - 1
+    if region.weight is None or region.a is None:
+        return opaque(shape, dtype, 1 + len(rest), "a product of activations is not looked through")
+    nonzero = centered(region).any(axis=2)
+    if a.axis != axis:
+        found = np.flatnonzero(~nonzero.any(axis=1))
+        return Effect(_placed(shape, dtype, axis, found, _bias_alone(region, shape, found)), [None])
+    foldable, value = a.uniform()
+    if region.bias is not None and region.bias.dtype == np.float32:
+        foldable &= value == int(region.a.zero_point)
+    return _contraction(region, shape, axis, a, nonzero, foldable)
+
+
+def _contraction(
+    region: Conv | MatMul, shape: tuple[int, ...], axis: int, x: Known, nonzero: np.ndarray, foldable: np.ndarray
+) -> Effect:
+    """An output channel is known when all inputs that it multiplies with more than zero are."""
+    dtype = np.dtype(np.float32) if region.y is None else region.y.dtype
+    found = np.flatnonzero(~nonzero[:, ~x.mask].any(axis=1))
+    inputs = np.flatnonzero(x.mask & nonzero[found].any(axis=0))
+    values = _bias_alone(region, shape, found)
+    if len(inputs) and values is not None:
+        values = reference.run(sliced(region, inputs, found), x.filled().take(inputs, x.axis))
+    return Effect(_placed(shape, dtype, axis, found, values), [], Contraction(nonzero, foldable))
+
+
+def _bias_alone(region: Conv | MatMul, shape: tuple[int, ...], channels: np.ndarray) -> np.ndarray | None:
+    """Values of output ``channels`` to which no input contributes; None for float results, which are not tracked."""
+    if region.y is None:
+        return None
+    axis = 1 if isinstance(region, Conv) else len(shape) - 1
+    x, w = (region.x, region.w) if isinstance(region, Conv) else (region.a, region.b)
+    assert x is not None
+    bias = np.zeros(shape[axis], np.int32) if region.bias is None else region.bias
+    multiplier = np.broadcast_to(reference.multiplier(x, w, region.y), bias.shape)
+    values = reference.requantize(bias[channels], multiplier[channels], region.y, region.clamp)
+    part = [*shape[:axis], len(channels), *shape[axis + 1 :]]
+    return np.broadcast_to(values.reshape([-1 if at == axis else 1 for at in range(len(shape))]), part)
+
+
+def _placed(shape: tuple[int, ...], dtype: np.dtype, axis: int, channels: np.ndarray, values: np.ndarray | None) -> Known:
+    """A tensor whose ``channels`` have ``values``."""
+    result = Known.nothing(shape, dtype, axis)
+    if values is None or not len(channels):
+        return result
+    mask, full = result.mask.copy(), np.zeros(shape, dtype)
+    mask[channels] = True
+    np.moveaxis(full, axis, 0)[channels] = np.moveaxis(values, axis, 0)
+    return replace(result, mask=mask, values=full)
+
+
+@effect.register
+def _(region: Table, shape: tuple[int, ...], x: Known) -> Effect:
+    values = None if x.values is None else reference.run(region, x.values)
+    return Effect(replace(x, dtype=region.y.dtype, values=values), [np.arange(len(x.mask))])
+
+
+@effect.register
+def _(region: Pool, shape: tuple[int, ...], x: Known) -> Effect:
+    if x.axis != 1:
+        return opaque(shape, region.y.dtype, 1, "its channels are not on axis 1")
+    channels = np.flatnonzero(x.mask)
+    values = reference.run(region, x.filled().take(channels, 1)) if len(channels) else None
+    return Effect(_placed(shape, region.y.dtype, 1, channels, values), [np.arange(shape[1])])
+
+
+@effect.register
+def _(region: Binary, shape: tuple[int, ...], *inputs: Known) -> Effect:
+    """Known where both operands are, and where one factor is zero."""
+    places = [x.axis + len(shape) - len(x.shape) for x in inputs]
+    axis = next((at for x, at in zip(inputs, places, strict=True) if at >= 0 and len(x.mask) == shape[at]), None)
+    if axis is None:
+        return opaque(shape, region.y.dtype, len(inputs), "its operands' channels are on different axes")
+    operands = [*inputs] if region.constant is None else [*inputs, _constant(region.constant, axis - len(shape))]
+    labels, masks, zeros = [], [], []
+    for x, p in zip(operands, (region.a, region.b), strict=True):
+        along = x.axis == axis - (len(shape) - len(x.shape)) and len(x.mask) == shape[axis]
+        constant, value = x.uniform()
+        zero = constant & (value == int(p.zero_point))
+        labels.append(np.arange(shape[axis]) if along else None)
+        masks.append(x.mask if along else np.full(shape[axis], x.mask.all()))
+        zeros.append(zero if along else np.full(shape[axis], zero.all()))
+    mask = masks[0] & masks[1] | (zeros[0] | zeros[1] if region.op == "mul" else False)
+    values = reference.run(region, *(x.filled() for x in inputs)) if mask.any() else None
+    return Effect(Known(shape, region.y.dtype, axis, mask, values), labels[: len(inputs)])
+
+
+def _constant(array: np.ndarray, axis: int) -> Known:
+    """A constant operand; ``axis``, from the end, is its channels' where it has so many."""
+    at = max(array.ndim + axis, 0)
+    whole = array.reshape(array.shape or (1,))
+    return Known(whole.shape, array.dtype, at, np.ones(whole.shape[at], bool), whole)
+
+
+@effect.register
+def _(region: Concat, shape: tuple[int, ...], *xs: Known) -> Effect:
+    joined = join(region.axis, [(x.shape, x.axis) for x in xs])
+    if joined is None:
+        return opaque(shape, region.y.dtype, len(xs), "its inputs' channels are on different axes")
+    axis, labels = joined
+    mask = np.concatenate([x.mask for x in xs]) if axis == region.axis else np.all([x.mask for x in xs], axis=0)
+    values = reference.run(region, *(x.filled() for x in xs)) if mask.any() else None
+    return Effect(Known(shape, region.y.dtype, axis, mask, values), list(labels))
+
+
+def join(axis: int, parts: list[tuple[tuple[int, ...], int]]) -> tuple[int, list[np.ndarray]] | None:
+    """The channel axis of a concatenation along ``axis``, and the labels of its parts, given as (shape, channel axis).
+
+    None when the parts have their channels on different axes.
+    """
+    channel_axis = parts[0][1]
+    if any(at != channel_axis for _, at in parts):
+        return None
+    if channel_axis != axis:
+        return channel_axis, [np.arange(shape[channel_axis]) for shape, _ in parts]
+    sizes = [shape[axis] for shape, _ in parts]
+    labels = []
+    for i, size in enumerate(sizes):
+        before, after = sum(sizes[:i]), sum(sizes[i + 1 :])
+        labels.append(np.concatenate([np.full(before, -1), np.arange(size), np.full(after, -1)]))
+    return channel_axis, labels
