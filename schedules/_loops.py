@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from math import prod
 
+from tvm.ir import Call
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.tirx import IntImm, IterVar, PrimFunc, Var
 from tvm.tirx.analysis import undefined_vars
-from tvm_ffi import structural_equal
+from tvm_ffi import structural_equal, structural_walk
 
 from ._common import Decisions, copy, parallel
 
 LANES = 16
 """Of 32-bit elements; LLVM splits vectors that are longer than the target's."""
+
+SCALAR = {"tirx.cosh", "tirx.sinh"}
+"""What TVM computes one element at a time, and fails to split a vector for."""
 
 ROWS = 6
 """Vectors of sums in registers at a time, at most."""
@@ -90,11 +94,18 @@ def _map(sch: Schedule, func: PrimFunc, block: SBlockRV) -> None:
         loops = [sch.fuse(*loops)]  # everything is walked in the same order, so one loop does, and it is longer
     *outer, inner = loops
     extent = int(sch.get(inner).extent)
-    if extent >= LANES // 4 and _vector_axis(sch, block) is not None:
+    if extent >= LANES // 4 and _vector_axis(sch, block) is not None and not _calls(sch, block) & SCALAR:
         inner, lane = sch.split(inner, [None, _lanes(extent)])
         sch.vectorize(lane)
         sch.annotate(inner, "pragma_loop_partition_hint", 1)
     parallel(sch, func, sch.fuse(*outer) if outer else inner)
+
+
+def _calls(sch: Schedule, block: SBlockRV) -> set[str]:
+    """Names of the functions that a block calls."""
+    found: set[str] = set()
+    structural_walk(sch.get(block).body, (Call, lambda call: found.add(str(getattr(call.op, "name", "")))))
+    return found
 
 
 def _lanes(extent: int) -> int:

@@ -47,9 +47,9 @@ def test_quantize_and_dequantize_are_those_of_onnx(dtype, axis, dynamic):
 
 
 def test_indices_out_of_range_read_nothing_else():
-    x, indices = np.arange(5, dtype=np.float32), np.array([0, 4, 5, 10**6], np.int32)
+    x, indices = np.arange(5, dtype=np.float32), np.array([0, 4, 5, 10**6, -1, -5, -6, -(10**6)], np.int32)
     graph = Graph(x=x, indices=indices)
-    y = graph.op(relax.op.take(*graph.params, axis=0), x[[0, 4, 4, 4]])
+    y = graph.op(relax.op.take(*graph.params, axis=0), x[[0, 4, 4, 4, 4, 0, 0, 0]])
     model, (expected,) = graph.model(y)
     np.testing.assert_array_equal(run(model, graph.inputs)[0], expected)
 

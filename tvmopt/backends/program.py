@@ -98,7 +98,8 @@ class _Reader:
         for name, kernel in called.items():
             if function := _called(kernel):
                 raise self.unsupported(name, f"it calls {function}, a function of TVM's runtime")
-        return Program(tuple(self.tensors), tuple(self.calls), self.value(main.body.body), called)
+        outputs = self.value(main.body.body)
+        return Program(tuple(self.tensors), tuple(self.calls), outputs, called)
 
     def bind(self, name: str, value: tvm.ir.Expr) -> tuple[int, ...]:
         import tvm

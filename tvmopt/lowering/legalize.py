@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tvm
-from tvm import relax, te, topi
+from tvm import relax, te, tirx, topi
 
 from .quantize import dequantized, quantized
 
@@ -59,6 +59,13 @@ def _channel(scale: te.Tensor, index: tuple[te.Var, ...], call: relax.Call) -> t
 
 
 def _take(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    """ONNX Gather. An index that is out of range, which ONNX forbids, reads the last element, not other memory."""
+    """ONNX Gather: a negative index counts from the end. One out of range, which ONNX forbids, reads the first or last
+    element, not other memory."""
     axis = None if call.attrs.axis is None else int(call.attrs.axis)
-    return builder.call_te(topi.take, *call.args, axis=axis, mode="clip", primfunc_name_hint="take")
+
+    def compute(x: te.Tensor, indices: te.Tensor) -> te.Tensor:
+        size = x.shape[axis or 0].astype(indices.dtype)
+        from_begin = lambda *at: tirx.Select(indices[at] < 0, indices[at] + size, indices[at])  # noqa: E731
+        return topi.take(x, te.compute(indices.shape, from_begin, "from_begin"), axis=axis, mode="clip")
+
+    return builder.call_te(compute, *call.args, primfunc_name_hint="take")
