@@ -36,7 +36,9 @@ SIGNATURES = {
     "Gelu": _signature("X"),
     "MatMulIntegerToFloat": _signature("A B a_scale b_scale a_zero_point? b_zero_point? bias?"),
     "NhwcMaxPool": _signature("x", f"{_WINDOW} ceil_mode"),
-    "QGemm": _signature("A a_scale a_zero_point B b_scale b_zero_point C? y_scale? y_zero_point?", "alpha transA transB"),
+    "QGemm": _signature(
+        "A a_scale a_zero_point B b_scale b_zero_point C? y_scale? y_zero_point?", "alpha transA transB"
+    ),
     "QLinearAdd": _signature(_BINARY),
     "QLinearAveragePool": _signature(
         "X x_scale x_zero_point? y_scale y_zero_point?",
@@ -54,9 +56,7 @@ SIGNATURES = {
     ),
     "QLinearSigmoid": _signature(_UNARY),
     "QLinearSoftmax": _signature("X X_scale x_zero_point? y_scale y_zero_point", "axis opset"),
-    "QLinearWhere": _signature(
-        "condition X x_scale x_zero_point Y y_scale y_zero_point z_scale z_zero_point"
-    ),
+    "QLinearWhere": _signature("condition X x_scale x_zero_point Y y_scale y_zero_point z_scale z_zero_point"),
     "QuantizeLinear": _signature("x y_scale y_zero_point?", "axis"),
     "QuickGelu": _signature("X", "alpha"),
 }

@@ -26,9 +26,7 @@ def fold_constants(model: ir.Model) -> bool:
         arrays = _evaluate(node, model.opset_imports)
         if arrays is not None:
             for output, array in zip(node.outputs, arrays, strict=True):
-                output.replace_all_uses_with(
-                    add_constant(model.graph, array, output.name), replace_graph_outputs=True
-                )
+                output.replace_all_uses_with(add_constant(model.graph, array, output.name), replace_graph_outputs=True)
             model.graph.remove(node, safe=True)
             changed = True
     return changed
@@ -67,7 +65,7 @@ def _evaluate(node: ir.Node, opsets: dict[str, int]) -> list[np.ndarray] | None:
         arrays = ReferenceEvaluator(proto, opsets=opsets).run(None, feeds)
     except Exception:  # an operator, or a case of one, that onnx.reference lacks: it stays a node
         return None
-    return arrays if all(isinstance(array, np.ndarray) for array in arrays) else None
+    return list(arrays) if all(isinstance(array, np.ndarray) for array in arrays) else None
 
 
 def _shape(node: ir.Node) -> list[np.ndarray] | None:

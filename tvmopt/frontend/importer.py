@@ -11,12 +11,11 @@ import onnx
 import onnx_ir as ir
 import tvm
 from tvm import relax, tirx
-from tvm.relax.frontend.onnx import onnx_frontend
 
-from ..errors import ModelError, TvmoptError, UnsupportedError
+from ..errors import TvmoptError, UnsupportedError
 from ..quant.relax_form.scope import constant
-from .converters import CONVERTERS, Call
-from .topi import RelaxBuilder
+from .converters import Call, convert
+from .converters.tracked import Attributes, Inputs
 
 # Element types of which TVM holds several in a byte, or none at all; they travel in wider ones.
 _WIDER = {
@@ -30,12 +29,6 @@ _WIDER = {
 _TAKES_SHAPES = {
     "Cast", "CastLike", "Concat", "ConstantOfShape", "Equal", "Expand", "Gather", "Reshape", "Resize", "Shape",
     "Slice", "Squeeze", "Where",
-}  # fmt: skip
-
-# Operators whose one output is a tuple, an ONNX sequence.
-_GIVES_SEQUENCE = {
-    "ConcatFromSequence", "Optional", "OptionalGetElement", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
-    "SequenceInsert", "SplitToSequence",
 }  # fmt: skip
 
 
@@ -53,8 +46,8 @@ class Importer:
     def run(self) -> tvm.ir.IRModule:
         """Convert the graph.
 
-        Raises UnsupportedError, naming the node, for what no converter knows; ModelError for an input that
-        is not a tensor.
+        Raises UnsupportedError, naming the node, for what no converter knows and for a graph
+        input that is not a tensor.
         """
         parameters = [self._parameter(value) for value in self._graph.inputs]
         for value in self._graph.initializers.values():
@@ -95,13 +88,15 @@ class Importer:
         return self._symbols.setdefault(name, tirx.Var(name, "int64"))
 
     def _convert(self, node: ir.Node) -> None:
-        inputs = onnx_frontend.onnx_input(None if value is None else self._exprs[value] for value in node.inputs)
+        inputs = [None if value is None else self._exprs[value] for value in node.inputs]
         if node.op_type not in _TAKES_SHAPES:
-            inputs = onnx_frontend.onnx_input(None if expr is None else self._tensor(expr) for expr in inputs)
+            inputs = [None if expr is None else self._tensor(expr) for expr in inputs]
+        attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
+        attributes["tvm_custom"] = {"name": node.name, "num_outputs": len(node.outputs)}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                expr = self._call(node, inputs)
+                expr = convert(Call(self._bb, node, Inputs(inputs), Attributes(attributes), self._opset))
                 if isinstance(expr, relax.Expr):
                     expr = self._bb.normalize(expr)
         except TvmoptError as error:
@@ -109,34 +104,24 @@ class Importer:
             raise
         except Exception as error:
             raise UnsupportedError(f"{node.op_type} cannot be imported: {_reason(error)}", node=node.name) from error
-        if len(node.outputs) == 1 and (node.op_type in _GIVES_SEQUENCE or not _is_tuple(expr)):
-            self._bind(node.outputs[0], expr)
-            return
-        if not isinstance(expr, relax.Tuple):
+        if isinstance(expr, relax.Tuple):
+            items = list(expr)
+        elif isinstance(getattr(expr, "ty", None), relax.TupleType):
             whole = self._bb.emit(expr)
-            expr = [relax.TupleGetItem(whole, index) for index in range(len(whole.ty.fields))]
-        if len(node.outputs) > len(expr):
-            raise UnsupportedError(f"only the first {len(expr)} outputs of {node.op_type} are supported", node=node.name)
-        for value, item in zip(node.outputs, expr, strict=False):
+            items = [relax.TupleGetItem(whole, index) for index in range(len(whole.ty.fields))]
+        else:
+            items = [expr]
+        if len(node.outputs) > len(items):
+            raise UnsupportedError(f"only {len(items)} outputs of {node.op_type} are supported", node=node.name)
+        for value, item in zip(node.outputs, items, strict=False):
             self._bind(value, item)
 
-    def _call(self, node: ir.Node, inputs: list[Any]) -> Any:
-        attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
-        if node.op_type in CONVERTERS:
-            return CONVERTERS[node.op_type](Call(self._bb, node, inputs, attributes, self._opset))
-        converters = onnx_frontend._get_convert_map()
-        if node.domain or node.op_type not in converters:
-            raise UnsupportedError(f"operator {node.op_type} is not supported", node=node.name)
-        attributes["tvm_custom"] = {"name": node.name, "num_outputs": len(node.outputs)}
-        convert = converters[node.op_type].get_converter(self._opset)
-        # The last argument is for weights that stay parameters; here they are constants.
-        return convert(RelaxBuilder(self._bb), inputs, attributes, [{}, {}])
-
     def _bind(self, value: ir.Value, expr: Any) -> None:
-        """Give a computed tensor a variable of its ONNX name; shapes, constants and variables stay as they are."""
+        """Give a computed tensor a variable of its ONNX name; shapes and constants stay as they are."""
         if isinstance(expr, tvm.ir.Call | relax.TupleGetItem) and not isinstance(expr.ty, relax.ShapeType):
             expr = self._bb.emit(expr, name_hint=str(value.name))
-            self._names[expr.name] = str(value.name)
+        if isinstance(expr, relax.Var):
+            self._names.setdefault(expr.name, str(value.name))
         self._exprs[value] = expr
 
     def _tensor(self, expr: Any) -> Any:
@@ -186,11 +171,9 @@ def _attribute(attribute: ir.Attr) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _is_tuple(expr: Any) -> bool:
-    return isinstance(expr, relax.Tuple) or isinstance(getattr(expr, "ty", None), relax.TupleType)
-
-
 def _reason(error: Exception) -> str:
-    """The first line of a converter's complaint, without where in TVM it was raised."""
+    """The last line of a converter's complaint, without where in TVM it was raised."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__).rstrip(".")

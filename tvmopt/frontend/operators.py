@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -28,7 +29,9 @@ def check(model: ir.Model) -> None:
             elif node.domain in _ONNX_DOMAINS:
                 _check_onnx(node, model.opset_imports.get(node.domain))
             else:
-                raise UnsupportedError(f"operators of domain '{node.domain}' ({node.op_type}) are unknown", node=node.name)
+                raise UnsupportedError(
+                    f"operators of domain '{node.domain}' ({node.op_type}) are unknown", node=node.name
+                )
 
 
 def _check_onnx(node: ir.Node, opset: int | None) -> None:
@@ -36,7 +39,7 @@ def _check_onnx(node: ir.Node, opset: int | None) -> None:
     if opset is None:
         raise ModelError(f"{node.op_type} is of domain {domain}, which the model does not import", node=node.name)
     try:
-        schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+        schema: Any = onnx.defs.get_schema(node.op_type, opset, node.domain)
     except onnx.defs.SchemaError:
         known = {s.name for s in onnx.defs.get_all_schemas_with_history() if s.domain == node.domain}
         reason = f"there is no operator {node.op_type} in {domain} opset {opset}"
@@ -86,7 +89,9 @@ def _check_inputs(node: ir.Node, names: Sequence[str]) -> None:
         raise ModelError(f"{node.op_type} takes {len(names)} inputs, {len(node.inputs)} are given", node=node.name)
     for index, name in enumerate(names):
         if "?" not in name and (index >= len(node.inputs) or node.inputs[index] is None):
-            raise ModelError(f"{node.op_type} needs its input {index} ({name.rstrip('*')}), it is missing", node=node.name)
+            raise ModelError(
+                f"{node.op_type} needs its input {index} ({name.rstrip('*')}), it is missing", node=node.name
+            )
 
 
 def _check_attributes(node: ir.Node, known: set[str] | frozenset[str]) -> None:

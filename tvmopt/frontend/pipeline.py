@@ -40,7 +40,6 @@ def _prepare(model: ir.Model) -> None:
     Sequential(
         common.InlinePass(),
         common.TopologicalSortPass(),
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         common.RemoveInitializersFromInputsPass(),
     )(model)
     for node in model.graph.all_nodes():

@@ -58,9 +58,9 @@ def _check_values(node: ir.Node) -> None:
             reason = f"its scale{channel} is {values.reshape(-1)[bad[0]]}, it has to be finite and positive"
             raise ModelError(reason, node=node.name)
     zeros = constant(zero)
-    if zeros is not None and x is not None and x.dtype == ir.DataType.INT32 and zeros.any():
-        if node.op_type == "DequantizeLinear":
-            raise ModelError("an int32 tensor has no zero point other than 0", node=node.name)
+    wide = node.op_type == "DequantizeLinear" and x is not None and x.dtype == ir.DataType.INT32
+    if wide and zeros is not None and zeros.any():
+        raise ModelError("an int32 tensor has no zero point other than 0", node=node.name)
 
 
 def _check_shapes(node: ir.Node) -> None:

@@ -60,12 +60,15 @@ def infer(model: ir.Model, *, strict: bool) -> None:
 
     With ``strict``, raise ModelError, naming the node, where types or shapes contradict each other.
     """
+    proto = _without_weights(model)
     try:
-        inferred = onnx.shape_inference.infer_shapes(
-            _without_weights(model), check_type=strict, strict_mode=strict, data_prop=True
-        )
+        inferred = onnx.shape_inference.infer_shapes(proto, check_type=strict, strict_mode=strict, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        raise _model_error(str(error)) from None
+        wrong = _model_error(str(error))
+        if "Inference error(s)" not in wrong.reason:
+            raise wrong from None
+        # It is inside of ONNX's own definition of an operator, so not the user's.
+        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     known = {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
     for node in model.graph:
         for output in node.outputs:
@@ -101,7 +104,9 @@ def _without_weights(model: ir.Model) -> onnx.ModelProto:
 
 def _model_error(message: str) -> ModelError:
     """onnx's message is ``... (op_type:Conv, node name: c1): [ShapeInferenceError] reason``."""
-    found = re.search(r"\(op_type:(?P<op>\w+)(?:, node name: (?P<node>.*?))?\): (?:\[\w+\] )?(?P<reason>[^\n]*)", message)
+    found = re.search(
+        r"\(op_type:(?P<op>\w+)(?:, node name: (?P<node>.*?))?\): (?:\[\w+\] )?(?P<reason>[^\n]*)", message
+    )
     if found is None:
         return ModelError(message.splitlines()[0])
     return ModelError(f"{found['op']}: {found['reason'].rstrip('.')}", node=found["node"])

@@ -13,7 +13,7 @@ from onnx import TensorProto
 from ..errors import ModelError, UnsupportedError
 from .read import tensors
 
-OLDEST_OPSET = 7
+OLDEST_OPSET = 6
 
 
 def check(proto: onnx.ModelProto) -> None:

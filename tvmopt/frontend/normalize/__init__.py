@@ -14,6 +14,7 @@ from .. import contrib, qparams, shapes
 from ..fold import fold_constants
 from . import conv, dynamic, elementwise, fused, matmul, plain, pool, quantize
 from .builder import Builder, Rule
+from .functions import expand_functions
 
 RULES: dict[tuple[str, str], Rule] = {
     **{(contrib.DOMAIN, name): rule for name, rule in elementwise.RULES.items()},
@@ -35,10 +36,15 @@ def normalize(model: ir.Model) -> None:
     Raises ModelError for quantization parameters that are no such thing, UnsupportedError for an operator
     whose rule needs a rank that shape inference does not find.
     """
-    clean = Sequential(common.IdentityEliminationPass(), common.RemoveUnusedNodesPass())
+    clean = Sequential(
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.IdentityEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+    )
     changed = True
     while changed:
-        changed = _rewrite(model)
+        changed = expand_functions(model)
+        changed |= _rewrite(model)
         clean(model)
         qparams.check(model)
         changed |= fold_constants(model)

@@ -35,7 +35,11 @@ class Builder:
         return self.op_multi(op_type, inputs, 1, **attributes)[0]
 
     def op_multi(
-        self, op_type: str, inputs: Sequence[ir.Value | None], outputs: int, **attributes: ir.convenience.SupportedAttrTypes
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        outputs: int,
+        **attributes: ir.convenience.SupportedAttrTypes,
     ) -> Sequence[ir.Value]:
         """Add a node with several outputs."""
         attrs = ir.convenience.convert_attributes({k: v for k, v in attributes.items() if v is not None})
@@ -45,7 +49,7 @@ class Builder:
         self.nodes.append(node)
         return node.outputs
 
-    def constant(self, array: np.ndarray) -> ir.Value:
+    def constant(self, array: np.ndarray | np.generic) -> ir.Value:
         """Add an initializer."""
         return add_constant(self._graph, np.asarray(array), self._fresh("constant"))
 
@@ -58,12 +62,16 @@ class Builder:
         """The node's own attributes, without those named."""
         return {name: attribute.value for name, attribute in self.node.attributes.items() if name not in drop}
 
-    def dequantize(self, x: ir.Value, scale: ir.Value, zero_point: ir.Value | None, axis: int | None = None) -> ir.Value:
+    def dequantize(
+        self, x: ir.Value, scale: ir.Value, zero_point: ir.Value | None, axis: int | None = None
+    ) -> ir.Value:
         """``(x - zero_point) * scale`` in float32; a single zero point serves every channel of ``axis``."""
         return self.op("DequantizeLinear", x, self._float32(scale), self._like(zero_point, scale), axis=axis)
 
-    def quantize(self, x: ir.Value, scale: ir.Value, zero_point: ir.Value | None, like: ir.Value | None = None) -> ir.Value:
-        """``saturate(round(x / scale) + zero_point)`` in float32; without a zero point it is 0, of the type of ``like``."""
+    def quantize(
+        self, x: ir.Value, scale: ir.Value, zero_point: ir.Value | None, like: ir.Value | None = None
+    ) -> ir.Value:
+        """``saturate(round(x / scale) + zero_point)`` in float32; a zero point left out is 0, of ``like``'s type."""
         if zero_point is None and like is not None and like.dtype is not None:
             zero_point = self.constant(np.zeros((), like.dtype.numpy()))
         return self.op("QuantizeLinear", x, self._float32(scale), zero_point)

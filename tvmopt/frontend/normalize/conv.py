@@ -16,16 +16,16 @@ def _qlinear_conv(to: Builder) -> Sequence[ir.Value] | None:
     """
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias = (to.input(i) for i in range(9))
     value = to.dequantize(x, x_scale, x_zero)
-    channels_last = to.node.attributes.get_int("channels_last", 0)
+    ndim, channels_last = rank(w), to.node.attributes.get_int("channels_last", 0)
+    if ndim is None:
+        return None
     if channels_last:
-        if rank(w) is None:
-            return None
-        value = channels_first(to, value, rank(w))
+        value = channels_first(to, value, ndim)
     inputs = [value, to.dequantize(w, w_scale, w_zero, axis=0)]
     if bias is not None:
         inputs.append(to.dequantize(bias, to.product(x_scale, w_scale), None, axis=0))
     value = to.quantize(to.op("Conv", *inputs, **to.kept("channels_last")), y_scale, y_zero)
-    return [channels_to_last(to, value, rank(w)) if channels_last else value]
+    return [channels_to_last(to, value, ndim) if channels_last else value]
 
 
 def channels_first(to: Builder, x: ir.Value, ndim: int) -> ir.Value:

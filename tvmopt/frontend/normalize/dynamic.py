@@ -34,13 +34,15 @@ def _scaled_product(to: Builder) -> Sequence[ir.Value] | None:
     if b_scale is not None and factors == [b_scale]:
         axis = None
     else:
-        scales = [constant(factor) for factor in factors]
-        channel = (rank(to.node.outputs[0]) or 0) - 1 if product.op_type == "MatMulInteger" else 1
-        merged = _merge(scales, rank(to.node.outputs[0]), channel)
-        if merged is None or rank(b) is None:
+        ndim, b_ndim = rank(to.node.outputs[0]), rank(b)
+        if ndim is None or b_ndim is None:
+            return None
+        matmul = product.op_type == "MatMulInteger"
+        merged = _merge([constant(factor) for factor in factors], ndim, ndim - 1 if matmul else 1)
+        if merged is None:
             return None
         b_scale = to.constant(merged)
-        axis = None if merged.ndim == 0 else 0 if product.op_type == "ConvInteger" else rank(b) - 1
+        axis = None if merged.ndim == 0 else b_ndim - 1 if matmul else 0
     left, right = to.dequantize(a, a_scale, a_zero), to.dequantize(b, b_scale, b_zero, axis=axis)
     if product.op_type == "MatMulInteger":
         return [to.op("MatMul", left, right)]
@@ -78,7 +80,7 @@ def _scale_of(quantized: ir.Value | None) -> ir.Value | None:
     return node.inputs[1] if node.op_type == "QuantizeLinear" else None
 
 
-def _merge(scales: list[np.ndarray | None], ndim: int | None, channel: int) -> np.ndarray | None:
+def _merge(scales: list[np.ndarray | None], ndim: int, channel: int) -> np.ndarray | None:
     """Product of constant scales, [] or [C]; None when one varies along another axis or is no scale."""
     merged = np.ones((), np.float32)
     for scale in scales:
@@ -89,7 +91,7 @@ def _merge(scales: list[np.ndarray | None], ndim: int | None, channel: int) -> n
         return None
     if merged.size == 1:
         return merged.reshape(())
-    if ndim is None or merged.ndim > ndim:
+    if merged.ndim > ndim:
         return None
     shape = (1,) * (ndim - merged.ndim) + merged.shape
     return merged.reshape(-1) if merged.size == shape[channel] else None

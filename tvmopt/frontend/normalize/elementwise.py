@@ -31,11 +31,6 @@ def _unary(op_type: str) -> Rule:
     return rule
 
 
-def _leaky_relu(to: Builder) -> Sequence[ir.Value]:
-    to.node.attributes.setdefault("alpha", ir.AttrFloat32("alpha", 0.01))
-    return _unary("LeakyRelu")(to)
-
-
 def _softmax(to: Builder) -> Sequence[ir.Value] | None:
     """QLinearSoftmax(axis, opset) -> Q(Softmax(DQ(X))).
 
@@ -85,7 +80,7 @@ RULES: dict[str, Rule] = {
     "QLinearAdd": _binary("Add"),
     "QLinearMul": _binary("Mul"),
     "QLinearConcat": _concat,
-    "QLinearLeakyRelu": _leaky_relu,
+    "QLinearLeakyRelu": _unary("LeakyRelu"),
     "QLinearReduceMean": _reduce_mean,
     "QLinearSigmoid": _unary("Sigmoid"),
     "QLinearSoftmax": _softmax,

@@ -12,12 +12,57 @@ from .builder import Builder, Rule
 
 
 def _dropout(to: Builder) -> Sequence[ir.Value] | None:
-    """Dropout -> Identity, unless it is in training mode or its mask is used."""
-    training = to.input(2)
-    mask_used = len(to.node.outputs) > 1 and (to.node.outputs[1].uses() or to.node.outputs[1].is_graph_output())
-    if mask_used or (training is not None and (constant(training) is None or constant(training).any())):
+    """Dropout -> Identity, and a mask of true, unless it is in training mode with a ratio other than 0."""
+    ratio, training = to.input(1), to.input(2)
+    if training is not None and not _is_zero(training) and not _is_zero(ratio):
         return None
-    return [to.op("Identity", to.input(0))]
+    true = ir.tensor(np.array([True]))
+    mask = to.op("ConstantOfShape", to.op("Shape", to.input(0)), value=true)
+    return [to.op("Identity", to.input(0)), mask][: len(to.node.outputs)]
+
+
+def _is_zero(value: ir.Value | None) -> bool:
+    array = constant(value)
+    return array is not None and not array.any()
+
+
+def _cast_like(to: Builder) -> Sequence[ir.Value] | None:
+    """CastLike(x, y) -> Cast(x) to the type of y."""
+    like = to.input(1)
+    if like is None or like.dtype is None:
+        return None
+    return [to.op("Cast", to.input(0), to=like.dtype, **to.kept())]
+
+
+def _is_static(value: ir.Value) -> bool:
+    return value.shape is not None and value.shape.is_static()
+
+
+def _conv_transpose(to: Builder) -> Sequence[ir.Value] | None:
+    """ConvTranspose(output_shape) -> ConvTranspose(pads, output_padding) that give it (specification of opset 22)."""
+    x, w = to.input(0), to.input(1)
+    wanted = to.node.attributes.get_ints("output_shape")
+    if wanted is None or not _is_static(x) or not _is_static(w):
+        return None
+    sizes, kernel = x.shape.numpy()[2:], w.shape.numpy()[2:]
+    wanted = wanted[-len(sizes) :]
+    ones, zeros = [1] * len(sizes), [0] * len(sizes)
+    strides = to.node.attributes.get_ints("strides", ones)
+    dilations = to.node.attributes.get_ints("dilations", ones)
+    extra = to.node.attributes.get_ints("output_padding", zeros)
+    total = [
+        stride * (size - 1) + e + (k - 1) * d + 1 - want
+        for size, k, stride, d, e, want in zip(sizes, kernel, strides, dilations, extra, wanted, strict=True)
+    ]
+    extra = [e + max(-pad, 0) for e, pad in zip(extra, total, strict=True)]  # nothing to cut off: rows to add
+    total = [max(pad, 0) for pad in total]
+    if to.node.attributes.get_string("auto_pad", "NOTSET") == "SAME_UPPER":
+        begins = [pad // 2 for pad in total]
+    else:
+        begins = [pad - pad // 2 for pad in total]
+    pads = [*begins, *(pad - begin for pad, begin in zip(total, begins, strict=True))]
+    attributes = to.kept("output_shape", "auto_pad", "pads", "output_padding")
+    return [to.op("ConvTranspose", *to.node.inputs, **attributes, pads=pads, output_padding=extra)]
 
 
 def _transpose(to: Builder) -> Sequence[ir.Value] | None:
@@ -54,4 +99,10 @@ def _turned(to: Builder, dequantize: ir.Node, weight: np.ndarray, perm: list[int
     return to.op("DequantizeLinear", turned, *dequantize.inputs[1:], **attributes)
 
 
-RULES: dict[str, Rule] = {"Dropout": _dropout, "Gemm": _gemm, "Transpose": _transpose}
+RULES: dict[str, Rule] = {
+    "CastLike": _cast_like,
+    "ConvTranspose": _conv_transpose,
+    "Dropout": _dropout,
+    "Gemm": _gemm,
+    "Transpose": _transpose,
+}

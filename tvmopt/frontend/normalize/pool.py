@@ -16,7 +16,7 @@ def _average(op_type: str) -> Rule:
     def rule(to: Builder) -> Sequence[ir.Value] | None:
         x, x_scale, x_zero, y_scale, y_zero = (to.input(i) for i in range(5))
         ndim, last = rank(x), to.node.attributes.get_int("channels_last", 0)
-        if last and ndim is None:
+        if ndim is None:
             return None
         value = to.dequantize(x, x_scale, x_zero)
         if last:

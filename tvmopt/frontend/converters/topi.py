@@ -1,4 +1,4 @@
-"""TVM's converters write some operators as TIR functions of their own; here they become Relax ops, which passes know."""
+"""Some of TVM's converters write TIR functions of their own; here these become Relax ops, which passes know."""
 
 from __future__ import annotations
 

@@ -1,53 +1,19 @@
-"""ONNX operators that TVM has no converter for, or none that is right: quantized and integer arithmetic."""
+"""Quantized and integer arithmetic."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import tvm
 from tvm import relax
-from tvm.relax.frontend.onnx import onnx_frontend
+from tvm.ir import GenericConst
 
-from .topi import RelaxBuilder
-
-from ..quant.relax_form.scope import constant
+from ...quant.relax_form.scope import constant
+from .call import Call, Converter, cast, dtype_of, held, shape_of
+from .tracked import Inputs
 
 op = relax.op
-
-
-@dataclass(frozen=True)
-class Call:
-    """One node to convert.
-
-    Attributes
-    ----------
-    inputs     : Relax expressions, None where left out; beyond the last also None.
-    attributes : by name, as onnx.helper.get_attribute_value gives them.
-    opset      : version of ai.onnx.
-    """
-
-    bb: relax.BlockBuilder
-    node: ir.Node
-    inputs: list[Any]
-    attributes: dict[str, Any]
-    opset: int
-
-    def stock(self, name: str, inputs: list[Any]) -> Any:
-        """What TVM's own converter of operator ``name`` makes of ``inputs``."""
-        convert = onnx_frontend._get_convert_map()[name].get_converter(self.opset)
-        return convert(RelaxBuilder(self.bb), onnx_frontend.onnx_input(inputs), self.attributes, [{}, {}])
-
-
-def held(dtype: ir.DataType) -> tuple[str, int, int]:
-    """The type that holds an integer type, one byte at least, and the range of the integer type itself."""
-    signed, bits = dtype.name.startswith("INT"), dtype.bitwidth
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-    return f"{'' if signed else 'u'}int{max(bits, 8)}", low, high
 
 
 def _quantize_linear(call: Call) -> Any:
@@ -62,14 +28,14 @@ def _quantize_linear(call: Call) -> Any:
     precision = ir.DataType(call.attributes.get("precision", 0) or node.inputs[1].dtype)
     if precision == ir.DataType.FLOAT and not block:
         scale, zero, axis = _parameters(call, x, scale, zero, to, axis)
-        y = op.quantize(_cast(call, x, "float32"), _cast(call, scale, "float32"), zero, axis=axis, out_dtype=to)
+        y = op.quantize(cast(call, x, "float32"), cast(call, scale, "float32"), zero, axis=axis, out_dtype=to)
         narrow = (low, high) != (np.iinfo(to).min, np.iinfo(to).max)
         return op.clip(y, low, high) if narrow else y
     wide = precision.numpy().name
-    value = op.divide(_cast(call, x, wide), _spread(call, _cast(call, scale, wide), x, axis, block))
-    value = op.round(_cast(call, value, "float32"))
+    value = op.divide(cast(call, x, wide), _spread(call, cast(call, scale, wide), x, axis, block))
+    value = op.round(cast(call, value, "float32"))
     if zero is not None:
-        value = op.add(value, _spread(call, _cast(call, zero, "float32"), x, axis, block))
+        value = op.add(value, _spread(call, cast(call, zero, "float32"), x, axis, block))
     return op.astype(op.clip(value, low, high), to)
 
 
@@ -79,22 +45,21 @@ def _dequantize_linear(call: Call) -> Any:
     axis, block = call.attributes.get("axis", 1), call.attributes.get("block_size", 0)
     result = ir.DataType(call.attributes.get("output_dtype", 0) or call.node.inputs[1].dtype).numpy().name
     if not block:
-        scale, zero, axis = _parameters(call, x, scale, zero, _dtype(x), axis)
-        y = op.dequantize(x, _cast(call, scale, "float32"), zero, axis=axis, out_dtype="float32")
-        return _cast(call, y, result)
-    if all(isinstance(value, tvm.ir.GenericConst) for value in (x, scale, zero) if value is not None):
-        arrays = [None if value is None else value.value.numpy() for value in (x, scale, zero)]
-        return relax.const(_dequantize_blocks(*arrays, axis, block).astype(result))
-    value = _cast(call, x, "int32")
+        scale, zero, axis = _parameters(call, x, scale, zero, dtype_of(x), axis)
+        y = op.dequantize(x, cast(call, scale, "float32"), zero, axis=axis, out_dtype="float32")
+        return cast(call, y, result)
+    if all(isinstance(value, GenericConst) for value in (x, scale, zero) if value is not None):
+        zeros = None if zero is None else zero.value.numpy()
+        weight = _dequantize_blocks(x.value.numpy(), scale.value.numpy(), zeros, axis, block)
+        return constant(weight.astype(result))
+    value = cast(call, x, "int32")
     if zero is not None:
-        value = op.subtract(value, _spread(call, _cast(call, zero, "int32"), x, axis, block))
-    scale = _spread(call, _cast(call, scale, "float32"), x, axis, block)
-    return _cast(call, op.multiply(op.astype(value, "float32"), scale), result)
+        value = op.subtract(value, _spread(call, cast(call, zero, "int32"), x, axis, block))
+    scale = _spread(call, cast(call, scale, "float32"), x, axis, block)
+    return cast(call, op.multiply(op.astype(value, "float32"), scale), result)
 
 
-def _dequantize_blocks(
-    x: np.ndarray, scale: np.ndarray, zero: np.ndarray | None, axis: int, block: int
-) -> np.ndarray:
+def _dequantize_blocks(x: np.ndarray, scale: np.ndarray, zero: np.ndarray | None, axis: int, block: int) -> np.ndarray:
     value = x.astype(np.int32)
     if zero is not None:
         value = value - np.repeat(zero.astype(np.int32), block, axis).take(range(x.shape[axis]), axis)
@@ -108,12 +73,9 @@ def _dynamic_quantize_linear(call: Call) -> Any:
     high = op.maximum(op.max(x), zero)
     low = op.minimum(op.min(x), zero)
     scale = op.divide(op.subtract(high, low), top)
-    scale = call.bb.normalize(op.where(op.equal(high, low), relax.const(1.0, "float32"), scale))
+    scale = call.bb.emit(op.where(op.equal(high, low), relax.const(1.0, "float32"), scale))
     zero_point = op.round(op.clip(op.subtract(zero, op.divide(low, scale)), 0, 255))
-    scale, zero_point = (
-        call.bb.emit(expr, name_hint=str(value.name))
-        for expr, value in zip((scale, op.astype(zero_point, "uint8")), call.node.outputs[1:], strict=True)
-    )
+    zero_point = call.bb.emit(op.astype(zero_point, "uint8"))
     return relax.Tuple([op.quantize(x, scale, zero_point, axis=-1, out_dtype="uint8"), scale, zero_point])
 
 
@@ -126,17 +88,12 @@ def _matmul_integer(call: Call) -> Any:
 def _conv_integer(call: Call) -> Any:
     """int32 convolution of (x - x_zp) with (w - w_zp), so that the border is x_zp; w_zp may be per output channel."""
     x, w, x_zero, w_zero = (call.inputs[i] for i in range(4))
-    return call.stock("Conv", [_centered(call, x, x_zero, 0), _centered(call, w, w_zero, 0), None])
-
-
-def _each(combine: Callable[[Any, Any], Any]) -> Callable[[Call], Any]:
-    """An operator of any number of inputs, as one op of two after the other."""
-    return lambda call: functools.reduce(lambda x, y: call.bb.normalize(combine(x, y)), call.inputs)
+    return call.stock(Inputs([_centered(call, x, x_zero, 0), _centered(call, w, w_zero, 0), None]), "Conv")
 
 
 def _centered(call: Call, x: Any, zero: Any, axis: int) -> Any:
     """``x - zero`` in int32; a zero point of one dimension goes along ``axis`` of x."""
-    value = _cast(call, x, "int32")
+    value = cast(call, x, "int32")
     if zero is None:
         return call.bb.normalize(value)
     ndim = x.ty.ndim
@@ -144,21 +101,21 @@ def _centered(call: Call, x: Any, zero: Any, axis: int) -> Any:
         shape = [1] * ndim
         shape[axis] = -1
         zero = op.reshape(zero, shape)
-    return call.bb.normalize(op.subtract(value, _cast(call, zero, "int32")))
+    return call.bb.normalize(op.subtract(value, cast(call, zero, "int32")))
 
 
 def _parameters(call: Call, x: Any, scale: Any, zero: Any, dtype: str, axis: int) -> tuple[Any, Any, int]:
     """Scale, zero point and axis in one form: scalars (axis -1), or vectors along a non-negative axis."""
     scale = _scalar(call, scale)
-    zero = relax.const(np.zeros(_shape(scale), dtype)) if zero is None else _scalar(call, zero)
+    zero = relax.const(np.zeros(shape_of(scale), dtype)) if zero is None else _scalar(call, zero)
     return scale, zero, axis % x.ty.ndim if scale.ty.ndim else -1
 
 
 def _scalar(call: Call, value: Any) -> Any:
     """A tensor of one element as one of no dimensions."""
-    if _shape(value) != (1,):
+    if shape_of(value) != (1,):
         return value
-    if isinstance(value, tvm.ir.GenericConst):
+    if isinstance(value, GenericConst):
         return constant(value.value.numpy().reshape(()))
     return call.bb.normalize(op.reshape(value, ()))
 
@@ -169,38 +126,17 @@ def _spread(call: Call, value: Any, x: Any, axis: int, block: int) -> Any:
     if block:
         size = int(x.ty.shape[axis])
         return op.strided_slice(op.repeat(value, block, axis), [axis], [0], [size])
-    if value.ty.ndim == 0 or _shape(value) == (1,):
+    if value.ty.ndim == 0 or shape_of(value) == (1,):
         return value
     shape = [1] * ndim
     shape[axis] = -1
     return op.reshape(value, shape)
 
 
-def _cast(call: Call, value: Any, dtype: str) -> Any:
-    value = call.bb.normalize(value)
-    if _dtype(value) == dtype:
-        return value
-    if isinstance(value, tvm.ir.GenericConst):
-        return relax.const(value.value.numpy().astype(dtype))
-    return call.bb.normalize(op.astype(value, dtype))
-
-
-def _dtype(value: Any) -> str:
-    return str(value.ty.dtype.dtype)
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    return tuple(int(dim) for dim in value.ty.shape)
-
-
-CONVERTERS: dict[str, Callable[[Call], Any]] = {
+CONVERTERS: dict[str, Converter] = {
     "ConvInteger": _conv_integer,
     "DequantizeLinear": _dequantize_linear,
     "DynamicQuantizeLinear": _dynamic_quantize_linear,
     "MatMulInteger": _matmul_integer,
-    "Max": _each(op.maximum),
-    "Min": _each(op.minimum),
     "QuantizeLinear": _quantize_linear,
-    "Sum": _each(op.add),
 }
-"""ONNX operator -> its conversion, used instead of TVM's."""

@@ -1,0 +1,67 @@
+"""What TVM converts, but not to what ONNX means: refused rather than wrong. Found by ONNX's conformance suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+# Sequences and optionals: TVM has them as tuples, whose operators go wrong for some positions.
+_NO_TENSORS = {
+    "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt", "SequenceConstruct",
+    "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SplitToSequence",
+}  # fmt: skip
+
+
+def why_refused(node: ir.Node) -> str | None:
+    """The reason not to convert ``node``, or None."""
+    if node.op_type in _NO_TENSORS:
+        return f"{node.op_type} works on sequences or optionals, which are not supported"
+    for value in (*node.inputs, *node.outputs):
+        if value is not None and value.dtype is not None and not _is_supported(value.dtype):
+            return f"{node.op_type} works on {value.dtype.name.lower()} tensors, which are not supported"
+    check = _CHECKS.get(node.op_type)
+    return None if check is None else check(node)
+
+
+def _is_supported(dtype: ir.DataType) -> bool:
+    if dtype.is_integer() or dtype == ir.DataType.BOOL:
+        return True
+    return dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+
+
+def _batch_normalization(node: ir.Node) -> str | None:
+    return _training(node, node.attributes.get_int("training_mode", 0) != 0)
+
+
+def _dropout(node: ir.Node) -> str | None:
+    return _training(node, True)  # what is off at inference has been removed
+
+
+def _training(node: ir.Node, on: bool) -> str | None:
+    return f"{node.op_type} in training mode is not supported" if on else None
+
+
+def _cast(node: ir.Node) -> str | None:
+    dtype = node.outputs[0].dtype
+    if dtype is not None and dtype.is_integer() and dtype.bitwidth < 8:
+        return f"{node.op_type} to {dtype.name.lower()} is not supported"
+    return None
+
+
+def _non_max_suppression(node: ir.Node) -> str | None:
+    return "NonMaxSuppression, whose number of outputs depends on the data, is not supported"
+
+
+def _roi_align(node: ir.Node) -> str | None:
+    return "RoiAlign with mode 'max' is not supported" if node.attributes.get_string("mode", "avg") == "max" else None
+
+
+_CHECKS: dict[str, Callable[[ir.Node], str | None]] = {
+    "BatchNormalization": _batch_normalization,
+    "Cast": _cast,
+    "CastLike": _cast,
+    "Dropout": _dropout,
+    "NonMaxSuppression": _non_max_suppression,
+    "RoiAlign": _roi_align,
+}
