@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from tvm import relax, te
 
-from tvmopt import abi
+from tvmopt import abi, backends
 from tvmopt import target as targets
 from tvmopt.backends import image, library, link, source
 from tvmopt.errors import DependencyError, TvmoptError
 from tvmopt.model import Model
 from tvmopt.runtime.library import Library
 
-from .harness import make_model
+from .harness import make_model, negate
 
 
 def build(model: Model, folder: Path, target: str = "host") -> Library:
@@ -102,10 +102,6 @@ def test_plan_is_in_the_manifest(made: tuple[Library, np.ndarray, Path]) -> None
 
 def test_in_place(tmp_path: Path) -> None:
     """A chain of elementwise kernels is computed in the caller's output."""
-
-    def negate(x: te.Tensor) -> te.Tensor:
-        return te.compute(x.shape, lambda *i: -x(*i), name="negate")
-
     model = build(make_model(lambda emit, x: emit(negate, emit(negate, emit(negate, x))), x=((999,), "int8")), tmp_path)
     assert model.workspace_bytes == 0
     x = np.arange(999, dtype="int16").astype("int8")
@@ -157,3 +153,21 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_failing_compiler(tmp_path: Path) -> None:
     with pytest.raises(TvmoptError, match=r"missing\.c"):
         link.run([*link.compiler(targets.get("host")), "missing.c"], tmp_path)
+
+
+def test_header_is_saved_beside_the_library(tmp_path: Path) -> None:
+    """And describes it: a C program that includes it links with it."""
+    host = targets.get("host")
+    backends.build(make_model(lambda emit, x: emit(negate, x), x=((8,), "int8")), host).save(tmp_path / "net.so")
+    (tmp_path / "main.c").write_text(
+        '#include "net.h"\n'
+        "int main(void) {\n"
+        "  signed char x[TVMOPT_MODEL_INPUT_0_BYTES] = {1, 2}, y[TVMOPT_MODEL_OUTPUT_0_BYTES];\n"
+        "  _Alignas(TVMOPT_MODEL_WORKSPACE_ALIGNMENT) char workspace[TVMOPT_MODEL_WORKSPACE_BYTES + 1];\n"
+        "  const void *inputs[] = {x};\n"
+        "  void *outputs[] = {y};\n"
+        "  return tvmopt_model_run(inputs, outputs, workspace) != TVMOPT_OK || y[0] != -1 || y[1] != -2 || y[7];\n"
+        "}\n"
+    )
+    link.run([*link.compiler(host), "-std=c11", "main.c", "net.so", "-Wl,-rpath,.", "-o", "main"], tmp_path)
+    subprocess.run(["./main"], cwd=tmp_path, check=True)

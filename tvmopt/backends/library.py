@@ -18,11 +18,14 @@ _STACK_BYTES = 4096
 _EXPORTS = "{ global: tvmopt_model_describe; tvmopt_model_check; tvmopt_model_run; local: *; };\n"
 
 
-def build(model: Model, target: Target, manifest: dict[str, Any], threads: int = 1) -> bytes:
+def build(
+    model: Model, target: Target, manifest: dict[str, Any], threads: int = 1, header: Path | None = None
+) -> bytes:
     """Compile a lowered model; returns the file.
 
     manifest : what the library tells of itself, to which the plan of its memory is added.
     threads  : that one call uses; the library has workers of its own if there is more than one.
+    header   : where to write the header for C.
 
     Raises UnsupportedError for a model that is not static, DependencyError without a C compiler.
     """
@@ -41,4 +44,6 @@ def build(model: Model, target: Target, manifest: dict[str, Any], threads: int =
             files.append("parallel.c")
             flags += ["-pthread", f"-DTHREADS={threads}"]
         link.run([*compiler, *flags, "-o", "model.so", *files, "-lm"], folder)
+        if header is not None:
+            shutil.copy(folder / "model.h", header)
         return abi.seal((folder / "model.so").read_bytes())

@@ -108,7 +108,7 @@ class Artifact:
         return Timing(statistics.median(times), min(times), statistics.fmean(times), repeats)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the file, or the folder for a microcontroller.
+        """Write the file, with its header for C beside it where there is one, or the folder for a microcontroller.
 
         A file that is in use under that name is replaced, not overwritten; in a folder, files of other names stay.
 
@@ -121,6 +121,8 @@ class Artifact:
                 return
             shutil.copyfile(self.path, part)
             part.replace(path)
+            if self.path.with_suffix(".h").exists():
+                shutil.copyfile(self.path.with_suffix(".h"), Path(path).with_suffix(".h"))
         except OSError as error:
             part.unlink(missing_ok=True)
             raise ArtifactError(f"cannot be written: {error.strerror}", file=path) from None
