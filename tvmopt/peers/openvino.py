@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import Feeds, Refused, Runner, first_line
+from . import Feeds, Refused, Runner
 
 
 def runner(model: Path, feeds: Feeds, threads: int) -> Runner:
@@ -23,5 +23,6 @@ def runner(model: Path, feeds: Feeds, threads: int) -> Runner:
             request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
         request.infer()
     except Exception as error:
-        raise Refused(f"refused: {first_line(error)}") from None
+        # Its messages begin with where in its source they come from, and end with what is wrong.
+        raise Refused(f"refused: {str(error).strip().splitlines()[-1].strip('- ')}") from None
     return request.infer
