@@ -98,8 +98,8 @@ def _params(call: relax.Call, args: list[np.ndarray]) -> reference.QParams:
     return reference.QParams(scale, zero_point, int(call.attrs.axis) % args[0].ndim)
 
 
-def _slices(x: np.ndarray, axes: list[int], begin: list[int], end: list[int], strides: list[int]) -> tuple[slice, ...]:
+def _slices(x: np.ndarray, axes: list[int], *bounds: list[int]) -> tuple[slice, ...]:
     slices = [slice(None)] * x.ndim
-    for axis, *bounds in zip(axes, begin, end, strides, strict=True):
-        slices[axis] = slice(*bounds)
+    for axis, *bound in zip(axes, *bounds, strict=True):
+        slices[axis] = slice(*bound)
     return tuple(slices)
