@@ -2,7 +2,7 @@
 
 Measured on one machine in one run, in turn (A B A B ...), with the same file and input, batch 1, the same number of
 threads, each runtime at its best public settings. Times are medians; in brackets, how many times faster tvmopt is. A
-model that a runtime refuses is listed as refused and counts in no mean.
+model that a runtime does not take is listed with its reason and counts in no mean.
 """
 
 from __future__ import annotations
@@ -88,9 +88,19 @@ def table(run: Run) -> tuple[list[str], list[list[str]]]:
 
 def _cell(row: Row, ratio: float | None) -> str:
     if row.median_us is None:
-        return row.status
+        return "-"
     time = f"{row.median_us:.1f} us" if row.median_us < 1000 else f"{row.median_us / 1000:.2f} ms"
     return time if ratio is None else f"{time} ({ratio:.2f}x)"
+
+
+def notes(run: Run) -> list[str]:
+    """Why a runtime did not run some models, a line for each reason."""
+    refused = defaultdict(list)
+    for comparison in run.models:
+        for row in comparison.rows:
+            if row.median_us is None:
+                refused[row.runtime, row.status].append(comparison.model)
+    return [f"{runtime}: {status}: {', '.join(names)}" for (runtime, status), names in refused.items()]
 
 
 def markdown(report: Report) -> str:
@@ -100,7 +110,8 @@ def markdown(report: Report) -> str:
         header, rows = table(run)
         lines += ["", f"## Threads: {run.threads}", "", run.setting, ""]
         lines += [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
-    return "\n".join(lines) + "\n"
+        lines += ["", *(f"- {note}" for note in notes(run))]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 @click.command(cls=Command, help=__doc__)
@@ -120,6 +131,7 @@ def main(names: list[str], vs: list[str], threads: list[str], target: str, as_js
         return
     for run in report.runs:
         terminal.print_table(run.setting, *table(run))
+        click.echo("\n".join(notes(run)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 ACTIVATIONS = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
 FORMATS = {"qdq": QuantFormat.QDQ, "qoperator": QuantFormat.QOperator}
@@ -29,6 +30,7 @@ def quantize(model: ModelProto, variant: str, samples: list[dict[str, np.ndarray
 
     Weights are int8 in all of them, activations uint8 or int8 with zero points.
     """
+    add_pre_process_metadata(model)  # there is nothing to prepare: no batch normalization to fold, shapes are static
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         if variant == "dynamic":
