@@ -81,3 +81,13 @@ def test_a_constant_is_computed_once_and_for_all():
         (name,) = functions(legalize(model.mod))
     assert "exp" not in name
     np.testing.assert_array_equal(run(model, graph.inputs)[0], expected)
+
+
+def test_scatter():
+    """TVM writes it as loops over buffers of any offset, in parallel."""
+    x, indices, updates = np.zeros((4, 3), np.float32), np.array([[2], [0]], np.int64), np.ones((2, 3), np.float32)
+    graph = Graph(x=x, indices=indices, updates=updates)
+    expected = np.float32([[1] * 3, [0] * 3, [1] * 3, [0] * 3])
+    y = graph.op(relax.op.scatter_nd(*graph.params, reduction="update"), expected)
+    model, _ = graph.model(y)
+    np.testing.assert_array_equal(run(model, graph.inputs)[0], expected)

@@ -148,7 +148,7 @@ class _Uses:
         from tvm import tirx
         from tvm.sym.iter_affine_map import IterMapLevel, detect_iter_map
 
-        predicate = tirx.all(*self._predicates)
+        predicate = tirx.all(*self._predicates) if self._predicates else True
         flat = [self._in_loops(index) for index in indices]
         return not detect_iter_map(flat, self._loops, predicate, IterMapLevel.Bijective).errors
 

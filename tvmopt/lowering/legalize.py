@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tvm
 from tvm import relax, te, tirx, topi
+from tvm_ffi import structural_map
 
 from .quantize import dequantized, quantized
 
@@ -22,7 +23,30 @@ def legalize(mod: tvm.ir.IRModule) -> tvm.ir.IRModule:
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(["main"]),
     ]
-    return tvm.transform.Sequential(passes)(mod)
+    mod = tvm.transform.Sequential(passes)(mod)
+    mod.update({gv: _settled(func) for gv, func in mod.functions_items() if isinstance(func, tirx.PrimFunc)})
+    return mod
+
+
+def _settled(func: tirx.PrimFunc) -> tirx.PrimFunc:
+    """What TVM writes loop by loop (scatter, unique, ...) leaves open: its buffers begin at 0, its loops are serial."""
+    offsets = {param.ty.elem_offset for param in func.params if isinstance(param.ty.elem_offset, tirx.Var)}
+    if not offsets:
+        return func
+
+    def serial(loop: tirx.For) -> tirx.For:
+        if loop.kind != tirx.ForKind.PARALLEL:
+            return loop
+        return tirx.For(loop.loop_var, loop.min, loop.extent, tirx.ForKind.SERIAL, loop.body)
+
+    return structural_map(
+        func,
+        [
+            (tirx.Var, lambda var: tirx.const(0, var.ty.dtype) if var in offsets else var),
+            (tirx.For, serial),
+            (tirx.AttrStmt, lambda attr: attr.body if attr.attr_key == "pragma_scope" else attr),
+        ],
+    )
 
 
 def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
