@@ -17,10 +17,10 @@ from .harness import make_model, negate
 @pytest.mark.parametrize(
     ("name", "asked", "not_asked"),
     [
-        ("x86/generic", [], ["__builtin_cpu_supports"]),
-        ("x86/avx2", ['"avx2"', '"fma"'], ["avx512"]),
-        ("x86/cascadelake", ['"avx512f"', '"avx512vnni"'], ["avx512bf16", "arch_prctl"]),
-        ("x86/sapphirerapids", ['"avx512bf16"', "SYS_arch_prctl"], []),
+        ("x86/generic", ["return TVMOPT_OK;"], ["cpuid"]),
+        ("x86/avx2", ["cpuid(7, 0, 0x0, 0x128,", "saved(0x6)"], ["SYS_arch_prctl"]),
+        ("x86/cascadelake", ["cpuid(7, 0, 0x0, 0xd0030128, 0x800, 0x0)", "saved(0xe6)"], ["SYS_arch_prctl"]),
+        ("x86/sapphirerapids", ["cpuid(7, 1, 0x30,", "saved(0x600e6)", "SYS_arch_prctl"], []),
         ("arm/cortex-a72", ["return TVMOPT_OK;"], ["HWCAP"]),  # no crypto: the Raspberry Pi 4 has none
         ("arm/cortex-a76", ["HWCAP_ASIMDDP"], ["HWCAP2_I8MM"]),
         ("arm/neoverse-v1", ["HWCAP_ASIMDDP", "HWCAP2_I8MM", "HWCAP_SVE"], ["HWCAP2_SVE2"]),

@@ -38,7 +38,7 @@ def build(
         kernels.write_object(made.kernels, target, folder / "model_kernels.o")
         (folder / "exports").write_text(_EXPORTS)
         files = ["model.c", "model_data.S", "model_kernels.o"]
-        flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-Wl,--version-script=exports", "-Wl,-z,defs"]
+        flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-Wl,--version-script=exports", "-Wl,-z,defs", "-Wl,-S"]
         if threads > 1:
             shutil.copy(source.template("parallel.c"), folder)
             files.append("parallel.c")
