@@ -7,6 +7,7 @@ QuantizeLinear of a constant is: it leaves the quantized weight.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx
@@ -62,10 +63,10 @@ def _evaluate(node: ir.Node, opsets: dict[str, int]) -> list[np.ndarray] | None:
     if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in proto.attribute):
         return None
     try:
-        arrays = ReferenceEvaluator(proto, opsets=opsets).run(None, feeds)
+        arrays: Any = ReferenceEvaluator(proto, opsets=opsets).run(None, feeds)
     except Exception:  # an operator, or a case of one, that onnx.reference lacks: it stays a node
         return None
-    return list(arrays) if all(isinstance(array, np.ndarray) for array in arrays) else None
+    return arrays if all(isinstance(array, np.ndarray) for array in arrays) else None
 
 
 def _shape(node: ir.Node) -> list[np.ndarray] | None:

@@ -38,7 +38,7 @@ def _constant(value: relax.Expr | float, like: relax.Expr) -> relax.Expr:
 
 
 def _pad(x: relax.Expr, before: list[int], after: list[int], value: float) -> relax.Expr:
-    widths = [width for pair in zip(before, after, strict=True) for width in pair]
+    widths = [int(width) for pair in zip(before, after, strict=True) for width in pair]
     return relax.op.nn.pad(x, widths, "constant", value)
 
 

@@ -12,7 +12,7 @@ from onnx_ir.passes import Sequential, common
 from ...errors import UnsupportedError
 from .. import contrib, qparams, shapes
 from ..fold import fold_constants
-from . import conv, dynamic, elementwise, fused, matmul, plain, pool, quantize
+from . import conv, dynamic, elementwise, fused, matmul, plain, pool, quantize, windows
 from .builder import Builder, Rule
 from .functions import expand_functions
 
@@ -26,6 +26,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "QLinearMatMul"): matmul.RULES["QLinearMatMul"],
     **{("", name): rule for name, rule in dynamic.RULES.items()},
     **{("", name): rule for name, rule in plain.RULES.items()},
+    **{("", name): rule for name, rule in windows.RULES.items()},
 }
 """(domain, operator) -> the rule that rewrites it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -107,8 +108,14 @@ def rank(value: ir.Value | None) -> int | None:
     return None if value is None or value.shape is None else len(value.shape)
 
 
-def size(value: ir.Value | None) -> int | None:
-    """Number of elements, None when it is not known."""
+def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
+    """The shape, None when it is not known to the last dimension."""
     if value is None or value.shape is None or not value.shape.is_static():
         return None
-    return int(np.prod(value.shape.numpy()))
+    return tuple(value.shape.numpy())
+
+
+def size(value: ir.Value | None) -> int | None:
+    """Number of elements, None when it is not known."""
+    shape = static_shape(value)
+    return None if shape is None else math.prod(shape)

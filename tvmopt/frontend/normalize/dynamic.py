@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..fold import constant
-from .builder import Builder, Rule, rank
+from .builder import Builder, Rule, rank, size
 
 
 def _scaled_product(to: Builder) -> Sequence[ir.Value] | None:
@@ -41,6 +41,9 @@ def _scaled_product(to: Builder) -> Sequence[ir.Value] | None:
         merged = _merge([constant(factor) for factor in factors], ndim, ndim - 1 if matmul else 1)
         if merged is None:
             return None
+        zeros = size(b_zero)
+        if merged.ndim == 0 and zeros is not None and zeros > 1:
+            merged = np.broadcast_to(merged, zeros).copy()  # a scale and a zero point come in the same number
         b_scale = to.constant(merged)
         axis = None if merged.ndim == 0 else b_ndim - 1 if matmul else 0
     left, right = to.dequantize(a, a_scale, a_zero), to.dequantize(b, b_scale, b_zero, axis=axis)

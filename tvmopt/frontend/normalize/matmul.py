@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..fold import constant
-from .builder import Builder, Rule, rank, size
+from .builder import Builder, Rule, rank, size, static_shape
 
 
 def dequantize_operand(
@@ -22,8 +22,8 @@ def dequantize_operand(
     """
     if size(scale) == 1:
         return to.dequantize(x, scale, zero)
-    ndim, shape = rank(x), scale.shape
-    if ndim is None or shape is None or not shape.is_static():
+    ndim, shape = rank(x), static_shape(scale)
+    if ndim is None or shape is None:
         return None
     if len(shape) == 1:
         axis = ndim + per

@@ -34,37 +34,6 @@ def _cast_like(to: Builder) -> Sequence[ir.Value] | None:
     return [to.op("Cast", to.input(0), to=like.dtype, **to.kept())]
 
 
-def _is_static(value: ir.Value) -> bool:
-    return value.shape is not None and value.shape.is_static()
-
-
-def _conv_transpose(to: Builder) -> Sequence[ir.Value] | None:
-    """ConvTranspose(output_shape) -> ConvTranspose(pads, output_padding) that give it (specification of opset 22)."""
-    x, w = to.input(0), to.input(1)
-    wanted = to.node.attributes.get_ints("output_shape")
-    if wanted is None or not _is_static(x) or not _is_static(w):
-        return None
-    sizes, kernel = x.shape.numpy()[2:], w.shape.numpy()[2:]
-    wanted = wanted[-len(sizes) :]
-    ones, zeros = [1] * len(sizes), [0] * len(sizes)
-    strides = to.node.attributes.get_ints("strides", ones)
-    dilations = to.node.attributes.get_ints("dilations", ones)
-    extra = to.node.attributes.get_ints("output_padding", zeros)
-    total = [
-        stride * (size - 1) + e + (k - 1) * d + 1 - want
-        for size, k, stride, d, e, want in zip(sizes, kernel, strides, dilations, extra, wanted, strict=True)
-    ]
-    extra = [e + max(-pad, 0) for e, pad in zip(extra, total, strict=True)]  # nothing to cut off: rows to add
-    total = [max(pad, 0) for pad in total]
-    if to.node.attributes.get_string("auto_pad", "NOTSET") == "SAME_UPPER":
-        begins = [pad // 2 for pad in total]
-    else:
-        begins = [pad - pad // 2 for pad in total]
-    pads = [*begins, *(pad - begin for pad, begin in zip(total, begins, strict=True))]
-    attributes = to.kept("output_shape", "auto_pad", "pads", "output_padding")
-    return [to.op("ConvTranspose", *to.node.inputs, **attributes, pads=pads, output_padding=extra)]
-
-
 def _transpose(to: Builder) -> Sequence[ir.Value] | None:
     """Transpose(DQ(weight)) -> DQ(transposed weight)."""
     found = _dequantized_weight(to.input(0))
@@ -101,7 +70,6 @@ def _turned(to: Builder, dequantize: ir.Node, weight: np.ndarray, perm: list[int
 
 RULES: dict[str, Rule] = {
     "CastLike": _cast_like,
-    "ConvTranspose": _conv_transpose,
     "Dropout": _dropout,
     "Gemm": _gemm,
     "Transpose": _transpose,

@@ -1,0 +1,42 @@
+"""Rewrites of ai.onnx's own operators."""
+
+import numpy as np
+import pytest
+
+from tests.frontend.runs import compare, model, ops
+from tvmopt import frontend
+from tvmopt.errors import UnsupportedError
+
+
+def test_weights_behind_a_transpose_are_stored_turned():
+    rng = np.random.default_rng(0)
+    constants = {"w": rng.integers(-128, 128, (5, 8)).astype(np.int8), "s": rng.random(5).astype(np.float32)}
+    body = """g (float[3,8] x) => (float[3,5] y) {
+        d = DequantizeLinear<axis=0>(w, s)
+        t = Transpose<perm=[1,0]>(d)
+        y = MatMul(x, t)
+    }"""
+    assert ops(compare(model(body, constants))) == ["dequantize", "matmul"]
+
+
+def test_dropout_is_nothing_at_inference():
+    body = "g (float[3,8] x) => (float[3,8] y, bool[3,8] m) { d, m = Dropout(x) y = Neg(d) }"
+    loaded = compare(model(body))
+    assert ops(loaded) == ["negative"]
+
+
+def test_dropout_in_training_is_refused():
+    body = "g (float[3,8] x) => (float[3,8] y) <float r = {0.5}, bool t = {1}> { y = Dropout(x, r, t) }"
+    with pytest.raises(UnsupportedError, match=r"Dropout:y.*training mode"):
+        frontend.load(model(body))
+
+
+def test_cast_like():
+    compare(model("g (float[3] x, int32[1] k) => (int32[3] y) { y = CastLike(x, k) }", opset=15))
+
+
+def test_functions_of_onnx_are_expanded():
+    body = """g (float[2,8] x, float[8] s) => (float[2,8] y, float[2,1] m, float[2,1] v) {
+        y, m, v = LayerNormalization(x, s)
+    }"""
+    compare(model(body, opset=17))
