@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import tvm
 from tvm import relax
 
@@ -11,8 +10,6 @@ from tvmopt import backends
 from tvmopt.lowering.legalize import legalize
 from tvmopt.lowering.lower import lower
 from tvmopt.model import Model
-from tvmopt.quant import reference
-from tvmopt.quant.params import QParams
 
 from .graphs import Graph
 from .harness import HOST
@@ -21,37 +18,6 @@ from .strategies import tensor
 
 def run(model: Model, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
     return list(backends.build(lower(model, HOST), HOST).run(inputs).values())
-
-
-@pytest.mark.parametrize("dtype", ["int8", "uint8"])
-@pytest.mark.parametrize("axis", [None, 1])
-@pytest.mark.parametrize("dynamic", [False, True], ids=["constant", "dynamic"])
-def test_quantize_and_dequantize_are_those_of_onnx(dtype, axis, dynamic):
-    rng = np.random.default_rng(0)
-    shape = () if axis is None else (4,)
-    p = QParams(rng.uniform(0.02, 0.1, shape).astype("f"), rng.integers(20, 90, shape).astype(dtype), axis)
-    scale, _ = p.along(2)
-    x = (rng.integers(-600, 600, (300, 4)) / 2 * scale).astype(np.float32)  # many ties
-    x[:3, 0] = np.inf, -np.inf, 1e30
-    params = {"scale": p.scale, "zero_point": p.zero_point} if dynamic else {}
-    graph = Graph(x=x, **params)
-    first, *given = graph.params
-    scale, zero_point = given or (relax.const(p.scale), relax.const(p.zero_point))
-    channel = -1 if axis is None else axis
-    expected = reference.quantize(x, p)
-    y = graph.op(relax.op.quantize(first, scale, zero_point, channel, dtype), expected)
-    z = graph.op(relax.op.dequantize(y, scale, zero_point, channel), reference.dequantize(expected, p))
-    model, values = graph.model(y, z)
-    for got, wanted in zip(run(model, graph.inputs), values, strict=True):
-        np.testing.assert_array_equal(got, wanted)
-
-
-def test_indices_out_of_range_read_nothing_else():
-    x, indices = np.arange(5, dtype=np.float32), np.array([0, 4, 5, 10**6, -1, -5, -6, -(10**6)], np.int32)
-    graph = Graph(x=x, indices=indices)
-    y = graph.op(relax.op.take(*graph.params, axis=0), x[[0, 4, 4, 4, 4, 0, 0, 0]])
-    model, (expected,) = graph.model(y)
-    np.testing.assert_array_equal(run(model, graph.inputs)[0], expected)
 
 
 def functions(mod: tvm.IRModule) -> list[str]:
