@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tvm.s_tir import Schedule
@@ -11,6 +12,36 @@ from tvm.tirx import PrimFunc
 
 Factor = Any
 """A number, or a random variable of the schedule."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A function of ours that sums products: what it is, and how its weights are packed.
+
+    Attributes
+    ----------
+    op    : "contraction", or "depthwise".
+    lanes : sums side by side in a vector.
+    depth : products that one step adds to each; 1 where they are added one by one.
+    w     : dtype of the weights.
+    """
+
+    op: str
+    lanes: int
+    depth: int
+    w: str
+
+    @staticmethod
+    def of(func: PrimFunc) -> Product | None:
+        """What ``func`` is, None when it is something else."""
+        op = None if func.attrs is None else func.attrs.get("tvmopt.op")
+        if op is None:
+            return None
+        sch = Schedule(func)
+        weight = sch.get(sch.get_sblock("acc")).reads[-1].source
+        if op == "depthwise" and find(sch, "columns") is None:
+            return Product(op, int(weight.shape[-1]), 1, str(weight.dtype))
+        return Product(op, int(weight.shape[-2]), int(weight.shape[-1]), str(weight.dtype))
 
 
 class Decisions:

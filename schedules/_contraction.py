@@ -61,15 +61,6 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     return sch
 
 
-def packing(func: PrimFunc) -> tuple[int, int, str] | None:
-    """Lanes, depth and dtype of a contraction's packed weights; None for functions that are something else."""
-    if func.attrs is None or func.attrs.get("tvmopt.op") != "contraction":
-        return None
-    sch = Schedule(func)
-    weight = sch.get(sch.get_sblock("acc")).reads[-1].source
-    return int(weight.shape[-2]), int(weight.shape[-1]), str(weight.dtype)
-
-
 def register_tile(pixels: int, blocks: int, registers: int) -> tuple[int, int]:
     """Pixels and blocks of a tile, for so many of each, that take the fewest cycles for one step of all.
 

@@ -1,4 +1,4 @@
-"""Schedule of "depthwise" functions: vectors of channels, sums of a tile of pixels in registers over all taps."""
+"""Schedules of "depthwise" functions: vectors of channels, the sums of a tile of pixels in registers over all taps."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from tvm.tirx import PrimFunc
 from ._common import Decisions, copy, extents, find, parallel, widest_first
 
 UNROLLED_TAPS = 9
-"""Beyond a 3 x 3 window, rows of taps stay a loop: the code would grow more than it gains."""
+"""Beyond a 3 x 3 window, taps stay a loop: the code would grow more than it gains."""
 
 
-def schedule(func: PrimFunc, tunable: bool) -> Schedule:
-    """The scheduled function; vectors have 16 lanes, which LLVM splits where the target's are shorter."""
+def products(func: PrimFunc, tunable: bool) -> Schedule:
+    """One tap at a time. Vectors have 16 lanes, which LLVM splits where the target's are shorter."""
     sch = Schedule(func)
     decisions = Decisions(sch, tunable)
     acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
     *_, pixels, channels = extents(sch, acc)
 
     *space, pixel, channel = sch.get_loops(out)
-    p0, p1 = sch.split(pixel, [None, decisions.pick(_tile(pixels), (1, 2, 4, 7, 8, 14))])
+    p0, p1 = sch.split(pixel, [None, decisions.pick(_tile(pixels, 8), range(1, 15))])
     c0, c1, lane = sch.split(channel, [None, decisions.pick(1, (1, 2, 4)), min(16, channels)])
     outer = widest_first(sch, [*space, c0])
     sch.reorder(*outer, p0, p1, c1, lane)
@@ -31,10 +31,9 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     vector, sum_lane = sch.split(vectors, [None, min(16, channels)])
     sch.reorder(row, column, tile, vector, sum_lane)
     sch.vectorize(sum_lane)
-    taps = [int(sch.get(loop).extent) for loop in (row, column)]
-    sch.unroll(column)
-    if taps[0] * taps[1] <= UNROLLED_TAPS:
+    if int(sch.get(row).extent) * int(sch.get(column).extent) <= UNROLLED_TAPS:
         sch.unroll(row)
+        sch.unroll(column)
     init = sch.decompose_reduction(acc, row)
     for loop in (*sch.get_loops(init)[-3:-1], tile, vector, p1, c1):
         sch.unroll(loop)
@@ -46,6 +45,46 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     return sch
 
 
-def _tile(pixels: int) -> int:
-    """The largest number of pixels up to 8 that divides the row, or 4."""
-    return next((tile for tile in range(8, 3, -1) if pixels % tile == 0), min(4, pixels))
+def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) -> Schedule:
+    """Several rows of taps at a time: what a tile of pixels needs is gathered in vectors, then multiplied.
+
+    multiply_add : tensor intrinsic of one step; tile : pixels whose sums and columns fit the registers.
+    """
+    sch = Schedule(func)
+    decisions = Decisions(sch, tunable)
+    columns, acc, out = sch.get_sblock("columns"), sch.get_sblock("acc"), sch.get_sblock("out")
+    *_, pixels, _, lanes = extents(sch, acc)
+
+    *space, pixel, channel = sch.get_loops(out)
+    size = _tile(pixels, tile)
+    p0, p1 = sch.split(pixel, [None, decisions.pick(size, range(1, 15))])
+    block, lane = sch.split(channel, [None, lanes])
+    outer = widest_first(sch, [*space, block])
+    sch.reorder(*outer, p0, p1, lane)
+    for producer in (acc, columns):
+        sch.compute_at(producer, p0, preserve_unit_loops=True)
+        sch.set_scope(producer, 0, "local")
+    parallel(sch, func, outer[0])
+
+    *_, column, rows, _, gathered = sch.get_loops(columns)
+    sch.vectorize(gathered)
+    *_, sums, _, sum_lane, tap, group, inner = sch.get_loops(acc)
+    sch.reorder(tap, group, sums, sum_lane, inner)
+    init = sch.decompose_reduction(acc, tap)
+    sch.vectorize(sch.get_loops(init)[-1])
+    for loop in (sch.get_loops(init)[-3], sums, p1):
+        sch.unroll(loop)
+    if int(sch.get(tap).extent) * int(sch.get(group).extent) <= UNROLLED_TAPS // 3:
+        for loop in (column, rows, tap, group):  # then columns are in registers as well
+            sch.unroll(loop)
+    sch.blockize(sum_lane)  # keeps the test for a tile's end, which tensorize does not take, outside
+    sch.tensorize(sch.get_loops(acc)[-2], multiply_add)
+    sch.vectorize(lane)
+    for loop in (*outer, lane, gathered, *([p0] if pixels % size or tunable else [])):
+        sch.annotate(loop, "pragma_loop_partition_hint", 1)
+    return sch
+
+
+def _tile(pixels: int, most: int) -> int:
+    """The largest number of pixels up to ``most`` that divides the row, unless it is small."""
+    return next((tile for tile in range(most, 3, -1) if pixels % tile == 0), min(most, pixels))

@@ -1,4 +1,4 @@
-"""Tensor intrinsics of x86: multiply-adds of a vector of int32 lanes with one broadcast group of activations.
+"""Tensor intrinsics of x86: one step of a vector of int32 sums, ``acc[lane] += sum(x[i] * w[lane][i])``.
 
 Our own: TVM's are slow to import and their VNNI call does not match LLVM's present signature.
 """
@@ -9,60 +9,21 @@ from functools import cache
 
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
-from tvm.tirx import PrimFunc
+from tvm.tirx import Expr, PrimFunc
+
+_CALLS = {
+    (16, 4): "llvm.x86.avx512.vpdpbusd.512",  # u8 x s8, AVX512-VNNI; wraps, never saturates
+    (16, 2): "llvm.x86.avx512.pmaddw.d.512",  # s16 x s16, AVX512BW; only 2 * (-32768)**2 exceeds its sum
+    (8, 2): "llvm.x86.avx2.pmadd.wd",
+}
+_OPERAND = {4: ("uint8", 255), 2: ("int16", 65535)}
 
 
 @cache
-def vpdpbusd() -> str:
-    """``acc[16] += sum of 4 (u8 x s8)``, AVX512-VNNI; wraps, never saturates. Registers it and gives its name."""
+def broadcast(lanes: int, depth: int, w: str) -> str:
+    """The same ``depth`` elements of x for all lanes. Registers the intrinsic and gives its name."""
+    x, _ = _OPERAND[depth]
 
-    @T.prim_func(s_tir=True, private=True)
-    def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (4,), "uint8", offset_factor=1)
-        B = T.match_buffer(b, (16, 4), "int8", offset_factor=1)
-        C = T.match_buffer(c, (16,), "int32", offset_factor=1, scope="local")
-        with T.sblock("root"):
-            T.reads(C[0:16], A[0:4], B[0:16, 0:4])
-            T.writes(C[0:16])
-            C[T.ramp(T.int32(0), 1, 16)] = T.call_llvm_pure_intrin(
-                "int32x16",
-                "llvm.x86.avx512.vpdpbusd.512",
-                C.vload([0], dtype="int32x16"),
-                T.reinterpret(T.broadcast(T.reinterpret(A.vload([0], "uint8x4"), dtype="int32"), 16), dtype="uint8x64"),
-                B.vload([0, 0], dtype="int8x64"),
-            )
-
-    return _register("tvmopt.vpdpbusd", _description(16, 4, "uint8", "int8"), implementation)
-
-
-@cache
-def vpmaddwd(lanes: int, w: str) -> str:
-    """``acc[lanes] += sum of 2 (s16 x w)``, AVX2 (8 lanes) and AVX512BW (16); w is "int8" or "int16".
-
-    Exact: of two 16-bit products only (-32768)**2 + (-32768)**2 exceeds 32 bits.
-    """
-    call = {8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"}[lanes]
-    wide, sums, narrow = f"int16x{2 * lanes}", f"int32x{lanes}", f"{w}x{2 * lanes}"
-
-    @T.prim_func(s_tir=True, private=True)
-    def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (2,), "int16", offset_factor=1)
-        B = T.match_buffer(b, (lanes, 2), w, offset_factor=1)
-        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
-        with T.sblock("root"):
-            T.reads(C[0:lanes], A[0:2], B[0:lanes, 0:2])
-            T.writes(C[0:lanes])
-            C[T.ramp(T.int32(0), 1, lanes)] = C.vload([0], dtype=sums) + T.call_llvm_pure_intrin(
-                sums,
-                call,
-                T.reinterpret(T.broadcast(T.reinterpret(A.vload([0], "int16x2"), dtype="int32"), lanes), dtype=wide),
-                T.cast(B.vload([0, 0], dtype=narrow), wide),
-            )
-
-    return _register(f"tvmopt.vpmaddwd.{lanes}.{w}", _description(lanes, 2, "int16", w), implementation)
-
-
-def _description(lanes: int, depth: int, x: str, w: str) -> PrimFunc:
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
         A = T.match_buffer(a, (depth,), x, offset_factor=1)
@@ -76,7 +37,70 @@ def _description(lanes: int, depth: int, x: str, w: str) -> PrimFunc:
                     vi, vk = T.axis.remap("SR", [i, k])
                     C[vi] = C[vi] + T.cast(A[vk], "int32") * T.cast(B[vi, vk], "int32")
 
-    return description
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (depth,), x, offset_factor=1)
+        B = T.match_buffer(b, (lanes, depth), w, offset_factor=1)
+        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:lanes], A[0:depth], B[0:lanes, 0:depth])
+            T.writes(C[0:lanes])
+            C[T.ramp(T.int32(0), 1, lanes)] = _step(
+                lanes,
+                depth,
+                C.vload([0], dtype=f"int32x{lanes}"),
+                T.broadcast(T.reinterpret(A.vload([0], f"{x}x{depth}"), dtype="int32"), lanes),
+                B.vload([0, 0], dtype=f"{w}x{lanes * depth}"),
+            )
+
+    return _register(f"tvmopt.broadcast.{lanes}.{depth}.{w}", description, implementation)
+
+
+@cache
+def columns(lanes: int, depth: int, w: str) -> str:
+    """``depth`` elements of x for every lane, side by side in its 32 bits. Registers it and gives its name."""
+    _, mask = _OPERAND[depth]
+    bits = 32 // depth
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (lanes,), "int32", offset_factor=1, scope="local")
+        B = T.match_buffer(b, (lanes, depth), w, offset_factor=1)
+        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:lanes], A[0:lanes], B[0:lanes, 0:depth])
+            T.writes(C[0:lanes])
+            for i, k in T.grid(lanes, depth):
+                with T.sblock("update"):
+                    vi, vk = T.axis.remap("SR", [i, k])
+                    C[vi] = C[vi] + T.bitwise_and(T.shift_right(A[vi], vk * bits), mask) * T.cast(B[vi, vk], "int32")
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (lanes,), "int32", offset_factor=1, scope="local")
+        B = T.match_buffer(b, (lanes, depth), w, offset_factor=1)
+        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:lanes], A[0:lanes], B[0:lanes, 0:depth])
+            T.writes(C[0:lanes])
+            C[T.ramp(T.int32(0), 1, lanes)] = _step(
+                lanes,
+                depth,
+                C.vload([0], dtype=f"int32x{lanes}"),
+                A.vload([0], dtype=f"int32x{lanes}"),
+                B.vload([0, 0], dtype=f"{w}x{lanes * depth}"),
+            )
+
+    return _register(f"tvmopt.columns.{lanes}.{depth}.{w}", description, implementation)
+
+
+def _step(lanes: int, depth: int, acc: Expr, x: Expr, w: Expr) -> Expr:
+    """The sums after one step: x is int32 x lanes, ``depth`` elements in each."""
+    call, sums = _CALLS[lanes, depth], f"int32x{lanes}"
+    operand = T.reinterpret(x, dtype=f"{_OPERAND[depth][0]}x{lanes * depth}")
+    if depth == 4:
+        return T.call_llvm_pure_intrin(sums, call, acc, operand, w)
+    return acc + T.call_llvm_pure_intrin(sums, call, operand, T.cast(w, f"int16x{lanes * depth}"))
 
 
 def _register(name: str, description: PrimFunc, implementation: PrimFunc) -> str:

@@ -7,6 +7,7 @@ from tvm.target import Target
 from tvm.tirx import PrimFunc
 
 from . import _contraction, _depthwise, _loops
+from ._common import Product
 
 
 class Rule:
@@ -14,12 +15,12 @@ class Rule:
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule:
         """The schedule of ``func``."""
-        form = _contraction.packing(func)
-        if form is not None:
-            return _contraction.schedule(func, 8, None, tunable)
-        if func.attrs is not None and func.attrs.get("tvmopt.op") == "depthwise":
-            return _depthwise.schedule(func, tunable)
-        return _loops.schedule(func, tunable)
+        product = Product.of(func)
+        if product is None or product.depth > 1:
+            return _loops.schedule(func, tunable)
+        if product.op == "depthwise":
+            return _depthwise.products(func, tunable)
+        return _contraction.schedule(func, 8, None, tunable)
 
 
 def rule() -> Rule:

@@ -1,0 +1,32 @@
+"""The rule that the x86 rules share: products packed for an instruction that sums several of them in each lane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tvm.s_tir import Schedule
+from tvm.target import Target
+from tvm.tirx import PrimFunc
+
+from . import _contraction, _depthwise, _intrinsics
+from ._common import Product
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Takes contractions and depthwise convolutions whose products are packed by one of ``depths``."""
+
+    depths: frozenset[int]
+
+    def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
+        """The schedule of ``func``, None when it is something else."""
+        product = Product.of(func)
+        if product is None or product.depth not in self.depths:
+            return None
+        form = (product.lanes, product.depth, product.w)
+        registers = 32 if product.lanes == 16 else 16
+        if product.op == "depthwise":
+            return _depthwise.dot_products(func, _intrinsics.columns(*form), registers // 2 - 2, tunable)
+        if product.depth == 2:
+            registers -= 1  # for the products, which are added in a second instruction
+        return _contraction.schedule(func, registers, _intrinsics.broadcast(*form), tunable)
