@@ -17,16 +17,15 @@ from .builder import Builder, Rule
 from .functions import expand_functions
 
 RULES: dict[tuple[str, str], Rule] = {
-    **{(contrib.DOMAIN, name): rule for name, rule in elementwise.RULES.items()},
-    **{(contrib.DOMAIN, name): rule for name, rule in fused.RULES.items()},
-    **{(contrib.DOMAIN, name): rule for name, rule in matmul.RULES.items()},
-    **{(contrib.DOMAIN, name): rule for name, rule in pool.RULES.items()},
-    **{(contrib.DOMAIN, name): rule for name, rule in quantize.RULES.items()},
-    **{(domain, name): rule for name, rule in conv.RULES.items() for domain in ("", contrib.DOMAIN)},
-    ("", "QLinearMatMul"): matmul.RULES["QLinearMatMul"],
-    **{("", name): rule for name, rule in dynamic.RULES.items()},
-    **{("", name): rule for name, rule in plain.RULES.items()},
-    **{("", name): rule for name, rule in windows.RULES.items()},
+    **conv.RULES,
+    **dynamic.RULES,
+    **elementwise.RULES,
+    **fused.RULES,
+    **matmul.RULES,
+    **plain.RULES,
+    **pool.RULES,
+    **quantize.RULES,
+    **windows.RULES,
 }
 """(domain, operator) -> the rule that rewrites it."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from ..contrib import DOMAIN
 from .builder import Builder, Rule, rank
 
 
@@ -38,4 +39,4 @@ def channels_to_last(to: Builder, x: ir.Value, ndim: int) -> ir.Value:
     return to.op("Transpose", x, perm=[0, *range(2, ndim), 1])
 
 
-RULES: dict[str, Rule] = {"QLinearConv": _qlinear_conv}
+RULES: dict[tuple[str, str], Rule] = {("", "QLinearConv"): _qlinear_conv, (DOMAIN, "QLinearConv"): _qlinear_conv}

@@ -100,4 +100,4 @@ def _merge(scales: list[np.ndarray | None], ndim: int, channel: int) -> np.ndarr
     return merged.reshape(-1) if merged.size == shape[channel] else None
 
 
-RULES: dict[str, Rule] = {"Mul": _scaled_product}
+RULES: dict[tuple[str, str], Rule] = {("", "Mul"): _scaled_product}

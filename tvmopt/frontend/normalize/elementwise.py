@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from ..contrib import DOMAIN
 from .builder import Builder, Rule, rank
 
 
@@ -76,13 +77,13 @@ def _reduce_mean(to: Builder) -> Sequence[ir.Value]:
     return [to.quantize(value, y_scale, y_zero, like=x)]
 
 
-RULES: dict[str, Rule] = {
-    "QLinearAdd": _binary("Add"),
-    "QLinearMul": _binary("Mul"),
-    "QLinearConcat": _concat,
-    "QLinearLeakyRelu": _unary("LeakyRelu"),
-    "QLinearReduceMean": _reduce_mean,
-    "QLinearSigmoid": _unary("Sigmoid"),
-    "QLinearSoftmax": _softmax,
-    "QLinearWhere": _where,
+RULES: dict[tuple[str, str], Rule] = {
+    (DOMAIN, "QLinearAdd"): _binary("Add"),
+    (DOMAIN, "QLinearMul"): _binary("Mul"),
+    (DOMAIN, "QLinearConcat"): _concat,
+    (DOMAIN, "QLinearLeakyRelu"): _unary("LeakyRelu"),
+    (DOMAIN, "QLinearReduceMean"): _reduce_mean,
+    (DOMAIN, "QLinearSigmoid"): _unary("Sigmoid"),
+    (DOMAIN, "QLinearSoftmax"): _softmax,
+    (DOMAIN, "QLinearWhere"): _where,
 }

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ...errors import UnsupportedError
+from ..contrib import DOMAIN
 from .builder import Builder, Rule, rank
 
 
@@ -88,11 +89,11 @@ def _scalar(to: Builder, value: float) -> ir.Value:
     return to.constant(np.asarray(value, dtype))
 
 
-RULES: dict[str, Rule] = {
-    "BiasGelu": _gelu,
-    "FastGelu": _fast_gelu,
-    "FusedConv": _fused_conv,
-    "FusedMatMul": _fused_matmul,
-    "Gelu": _gelu,
-    "QuickGelu": _quick_gelu,
+RULES: dict[tuple[str, str], Rule] = {
+    (DOMAIN, "BiasGelu"): _gelu,
+    (DOMAIN, "FastGelu"): _fast_gelu,
+    (DOMAIN, "FusedConv"): _fused_conv,
+    (DOMAIN, "FusedMatMul"): _fused_matmul,
+    (DOMAIN, "Gelu"): _gelu,
+    (DOMAIN, "QuickGelu"): _quick_gelu,
 }

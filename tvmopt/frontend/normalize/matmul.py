@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from ..contrib import DOMAIN
 from ..fold import constant
 from .builder import Builder, Rule, rank, size, static_shape
 
@@ -104,9 +105,9 @@ def _dynamic(to: Builder) -> Sequence[ir.Value] | None:
     return [value if bias is None else to.op("Add", value, bias)]
 
 
-RULES: dict[str, Rule] = {
-    "DynamicQuantizeMatMul": _dynamic,
-    "MatMulIntegerToFloat": _to_float,
-    "QGemm": _qgemm,
-    "QLinearMatMul": _qlinear_matmul,
+RULES: dict[tuple[str, str], Rule] = {
+    (DOMAIN, "DynamicQuantizeMatMul"): _dynamic,
+    (DOMAIN, "MatMulIntegerToFloat"): _to_float,
+    (DOMAIN, "QGemm"): _qgemm,
+    ("", "QLinearMatMul"): _qlinear_matmul,
 }

@@ -68,9 +68,9 @@ def _turned(to: Builder, dequantize: ir.Node, weight: np.ndarray, perm: list[int
     return to.op("DequantizeLinear", turned, *dequantize.inputs[1:], **attributes)
 
 
-RULES: dict[str, Rule] = {
-    "CastLike": _cast_like,
-    "Dropout": _dropout,
-    "Gemm": _gemm,
-    "Transpose": _transpose,
+RULES: dict[tuple[str, str], Rule] = {
+    ("", "CastLike"): _cast_like,
+    ("", "Dropout"): _dropout,
+    ("", "Gemm"): _gemm,
+    ("", "Transpose"): _transpose,
 }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from ..contrib import DOMAIN
 from .builder import Builder, Rule, rank
 from .conv import channels_first, channels_to_last
 
@@ -34,8 +35,8 @@ def _nhwc_max_pool(to: Builder) -> Sequence[ir.Value] | None:
     return [channels_to_last(to, value, ndim)]
 
 
-RULES: dict[str, Rule] = {
-    "NhwcMaxPool": _nhwc_max_pool,
-    "QLinearAveragePool": _average("AveragePool"),
-    "QLinearGlobalAveragePool": _average("GlobalAveragePool"),
+RULES: dict[tuple[str, str], Rule] = {
+    (DOMAIN, "NhwcMaxPool"): _nhwc_max_pool,
+    (DOMAIN, "QLinearAveragePool"): _average("AveragePool"),
+    (DOMAIN, "QLinearGlobalAveragePool"): _average("GlobalAveragePool"),
 }

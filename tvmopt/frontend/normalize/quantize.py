@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from ..contrib import DOMAIN
 from .builder import Builder, Rule
 
 
@@ -14,4 +15,4 @@ def _same(to: Builder) -> Sequence[ir.Value]:
     return [to.op(to.node.op_type, *to.node.inputs, **to.kept())]
 
 
-RULES: dict[str, Rule] = {"DequantizeLinear": _same, "QuantizeLinear": _same}
+RULES: dict[tuple[str, str], Rule] = {(DOMAIN, "DequantizeLinear"): _same, (DOMAIN, "QuantizeLinear"): _same}

@@ -58,10 +58,10 @@ def _conv_transpose(to: Builder) -> Sequence[ir.Value] | None:
     return [to.op("ConvTranspose", *to.node.inputs, **attributes, pads=pads, output_padding=extra)]
 
 
-RULES: dict[str, Rule] = {
-    "AveragePool": _auto_pad,
-    "Conv": _auto_pad,
-    "ConvInteger": _auto_pad,
-    "ConvTranspose": _conv_transpose,
-    "MaxPool": _auto_pad,
+RULES: dict[tuple[str, str], Rule] = {
+    ("", "AveragePool"): _auto_pad,
+    ("", "Conv"): _auto_pad,
+    ("", "ConvInteger"): _auto_pad,
+    ("", "ConvTranspose"): _conv_transpose,
+    ("", "MaxPool"): _auto_pad,
 }
