@@ -16,6 +16,13 @@ from tvmopt.target import Target
 
 HOST = targets.get("host")
 
+RUNNABLE = [
+    name
+    for name in ("x86/generic", "x86/avx2", "x86/skylake-avx512", "x86/cascadelake")
+    if targets.cpu_flags().issuperset(targets.get(name).host.flags)
+]
+"""The x86 targets whose code this machine runs."""
+
 
 def store(array: np.ndarray, held: Stored) -> np.ndarray:
     """An ONNX array as a kernel wants it in memory."""

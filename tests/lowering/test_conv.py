@@ -4,13 +4,11 @@ from hypothesis import strategies as st
 
 from tvmopt import target as targets
 
-from .harness import check
+from .harness import RUNNABLE, check
 from .strategies import convolutions
 
-TARGETS = ["x86/generic", "x86/avx2", "x86/skylake-avx512", "x86/cascadelake"]
 
-
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", RUNNABLE)
 @given(case=convolutions(), shifted=st.booleans(), threads=st.integers(0, 2))
 @settings(max_examples=30, deadline=None)
 def test_random_regions(target, case, shifted, threads):

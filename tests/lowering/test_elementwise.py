@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tvmopt import target as targets
 from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Binary
 
-from .harness import check
+from .harness import RUNNABLE, check
 from .strategies import clamps, params, tensor
 
 SHAPES = [
@@ -33,19 +34,21 @@ def regions(draw: st.DrawFn) -> tuple[Binary, tuple[np.ndarray, ...]]:
     return region, (left,) if constant else (left, right)
 
 
-@given(case=regions(), last=st.booleans(), shifted=st.booleans())
+@given(case=regions(), target=st.sampled_from(RUNNABLE), last=st.booleans(), shifted=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_random_regions(case, last, shifted):
+def test_random_regions(case, target, last, shifted):
     region, inputs = case
-    check(region, *inputs, last=last, shifted=shifted)
+    check(region, *inputs, target=targets.get(target), last=last, shifted=shifted, threads=1)
 
 
 @pytest.mark.parametrize("op", ["add", "sub", "mul"])
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
-def test_every_pair_of_values(op, dtype):
+@pytest.mark.parametrize("target", RUNNABLE)
+def test_every_pair_of_values(op, dtype, target):
     info = np.iinfo(dtype)
     values = np.arange(info.min, info.max + 1, dtype=dtype)
     a = QParams.per_tensor(0.0173, info.min + 120, dtype)
     b = QParams.per_tensor(0.0311, info.min + 3, dtype)
     y = QParams.per_tensor(0.0407, info.min + 77, dtype)
-    check(Binary(op, a, b, None, y, y.range), np.repeat(values, 256), np.tile(values, 256))
+    pairs = np.repeat(values, 256), np.tile(values, 256)
+    check(Binary(op, a, b, None, y, y.range), *pairs, target=targets.get(target), threads=1)

@@ -9,13 +9,11 @@ from tvmopt import target as targets
 from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import MatMul
 
-from .harness import check
+from .harness import RUNNABLE, check
 from .strategies import activation_matmuls, matmuls
 
-TARGETS = ["x86/generic", "x86/avx2", "x86/skylake-avx512", "x86/cascadelake"]
 
-
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", RUNNABLE)
 @given(case=matmuls() | activation_matmuls(), shifted=st.booleans(), threads=st.integers(0, 2))
 @settings(max_examples=25, deadline=None)
 def test_random_regions(target, case, shifted, threads):
@@ -23,7 +21,7 @@ def test_random_regions(target, case, shifted, threads):
     check(region, *inputs, target=targets.get(target), shifted=shifted and region.a is not None, threads=threads)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", RUNNABLE)
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 def test_largest_sums(target, dtype):
     """Every product and every partial sum at its extreme, and sums that wrap around in 32 bits."""

@@ -36,7 +36,7 @@ def regions(draw: st.DrawFn) -> tuple[Pool, np.ndarray]:
 @settings(max_examples=80, deadline=None)
 def test_random_regions(case, last, shifted):
     region, x = case
-    check(region, x, last=last, shifted=shifted)
+    check(region, x, last=last, shifted=shifted, threads=1)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])

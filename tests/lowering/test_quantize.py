@@ -16,6 +16,7 @@ def ties(y: QParams) -> np.ndarray:
     return np.concatenate([steps * y.scale, [np.inf, -np.inf, 3e38, -3e38, -0.0, 1e-40]]).astype(np.float32)
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
 @given(y=params(), last=st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_quantize(y, last):
@@ -26,7 +27,7 @@ def test_quantize(y, last):
 @given(x=params(), last=st.booleans(), shifted=st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_dequantize(x, last, shifted):
-    check(Dequantize(x), tensor((1, 4, 10, 10), x.dtype), last=last, shifted=shifted)
+    check(Dequantize(x), tensor((1, 4, 10, 10), x.dtype), last=last, shifted=shifted, threads=1)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
