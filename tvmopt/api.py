@@ -13,7 +13,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import target as targets
 from .errors import InputError, InternalError, TvmoptError
 from .model import Model
 
@@ -62,6 +61,7 @@ def compile(
     TargetError, ModelError, UnsupportedError
     """
     from . import backends, frontend, lowering
+    from . import target as targets
     from .passes import pipeline
 
     found = targets.get(target)
@@ -107,6 +107,7 @@ def verify(
     UnsupportedError : ONNX Runtime does not take the model.
     InputError       : the data does not fit the model.
     """
+    from . import target as targets
     from .report import verify as comparison
 
     model = _model(model)
@@ -138,6 +139,7 @@ def bench(
     vs    : names of ``tvmopt.peers.NAMES``; one that cannot run the model is listed with the reason.
     """
     from . import peers
+    from . import target as targets
     from .report import bench as timing
     from .report import samples
 
@@ -174,6 +176,8 @@ def inspect(model: Model | Source, *, sparsity: bool = True) -> Inspection:
 
 def list_targets() -> list[Target]:
     """All targets that come with tvmopt."""
+    from . import target as targets
+
     return [targets.get(name) for name in targets.names() if name != "host"]
 
 

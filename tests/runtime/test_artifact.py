@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -90,6 +91,31 @@ def test_threads_may_share_one(artifact):
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(run, range(8)))
+
+
+def test_run_async(artifact):
+    """Every one of 1,000 calls gives its own result; what goes wrong in a call is told by its future."""
+    inputs = [np.random.default_rng(i).normal(size=(4, 3)).astype(np.float32) for i in range(1000)]
+    futures = [artifact.run_async({"x": x}) for x in inputs]
+    assert all(np.array_equal(future.result()["z"], x + x) for x, future in zip(inputs, futures, strict=True))
+    with pytest.raises(InputError, match="no value was given"):
+        artifact.run_async({}).result()
+
+
+def test_threads_load_it_once(saved, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        runtime.Artifact, "_open", lambda self, load=runtime.Artifact._open: opened.append(1) or load(self)
+    )
+    artifact, start = runtime.Artifact(saved), threading.Barrier(8)
+
+    def engine(_):
+        start.wait()
+        return artifact.engine
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(map(id, pool.map(engine, range(8))))) == 1
+    assert opened == [1]
 
 
 def test_benchmark(artifact):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,12 +64,22 @@ class Artifact:
         """
         self.path = path
         self._load = load
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._pool: ThreadPoolExecutor | None = None
         if folder is not None:
             weakref.finalize(self, folder.cleanup)
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """The loaded file. Raises ArtifactError where it is damaged, of another version, or not for this machine."""
+        if self._engine is None:
+            with self._lock:  # of several threads that run it first, one loads it
+                if self._engine is None:
+                    self._engine = self._open()
+        return self._engine
+
+    def _open(self) -> Engine:
         if self._load is not None:
             return self._load()
         return vm.Executable(self.path) if vm.read_manifest(self.path) is not None else Library(self.path)
@@ -95,6 +106,18 @@ class Artifact:
         machine that the model was not compiled for.
         """
         return self.engine.run(inputs)
+
+    def run_async(self, inputs: Mapping[str, np.ndarray]) -> Future[dict[str, np.ndarray]]:
+        """Start ``run`` in a thread of the artifact's own, of which there are as many as this process has CPUs, divided
+        by the threads that one inference uses. What ``run`` raises is raised by the future's ``result``. Inputs must
+        stay as they are until then.
+        """
+        threads = self.engine.manifest["threads"]
+        with self._lock:
+            if self._pool is None:
+                workers = max(1, len(os.sched_getaffinity(0)) // threads)
+                self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tvmopt")
+            return self._pool.submit(self.run, inputs)
 
     def benchmark(self, inputs: Mapping[str, np.ndarray], repeats: int = 100, warmup: int = 10) -> Timing:
         """Time ``run``. Raises what ``run`` raises."""
