@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 from tvm import relax
 
+from tvmopt import backends
+from tvmopt.lowering import lower
 from tvmopt.model import Model, TensorSpec
 from tvmopt.quant import reference
-from tvmopt.quant.regions import Region
+from tvmopt.quant.params import QParams
+from tvmopt.quant.regions import Conv, Region
 from tvmopt.quant.relax_form import to_function
+from tvmopt.target import Target
+
+from .harness import HOST
+from .strategies import tensor
 
 
 class Graph:
@@ -49,3 +56,21 @@ class Graph:
             tuple(TensorSpec(f"y{i}", x.shape, str(x.dtype)) for i, x in enumerate(expected)),
         )
         return model, expected
+
+
+def run(graph: Graph, *outputs: relax.Var, target: Target = HOST) -> None:
+    """Compile, run, and compare with the expected values, bit for bit."""
+    model, expected = graph.model(*outputs)
+    results = backends.build(lower(model, target), target).run(graph.inputs)
+    for got, wanted in zip(results.values(), expected, strict=True):
+        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(got, wanted)
+
+
+def conv(x: QParams, channels: int, outputs: int, kernel: int = 3) -> Conv:
+    """A convolution that keeps the size of its input."""
+    w = QParams(np.full(outputs, 0.02, np.float32), np.zeros(outputs, np.int8), axis=0)
+    weight = tensor((outputs, channels, kernel, kernel), "int8", outputs)
+    y = QParams.per_tensor(0.9, 3, str(x.dtype))
+    pad = (kernel // 2,) * 4
+    return Conv(x, w, weight, np.arange(outputs, dtype=np.int32) * 50, y, y.range, (1, 1), pad, (1, 1))
