@@ -27,11 +27,13 @@ LATENCY = 10
 """Sums that must be in flight to hide the latency of a multiply-add (4-5 cycles, two a cycle)."""
 
 
-def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: bool) -> Schedule:
+def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: bool, by_row: bool = False) -> Schedule:
     """The scheduled function.
 
     registers    : vector registers that hold the sums' lanes.
     multiply_add : tensor intrinsic of one step, None where LLVM picks the instruction.
+    by_row       : copy the input row of windows by row of windows: rows under several windows are copied
+                   several times, but scratch is no larger than one window is high.
     """
     sch = Schedule(func)
     decisions = Decisions(sch, tunable)
@@ -45,7 +47,7 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     p0, p1 = sch.split(pixel, [None, decisions.pick(pixels, range(1, registers - 2))])
     tiles = [decisions.pick(visits, (1, 2, 4, 8)), decisions.pick(vectors, range(1, 9))]
     b0, b1, b2, lane = sch.split(channel, [None, *tiles, lanes])
-    outer = widest_first(sch, [b0, *space, p0])
+    outer = [*space, b0, p0] if by_row else widest_first(sch, [b0, *space, p0])
     sch.reorder(*outer, b1, p1, b2, lane)
     sch.compute_at(acc, b1, preserve_unit_loops=True)
     parallel(sch, func, outer[0])
@@ -57,7 +59,10 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
     for name in ("stage", "pack"):
         if (block := find(sch, name)) is not None:
-            copy(sch, func, block)
+            if by_row and space:
+                sch.compute_at(block, space[-1], preserve_unit_loops=True)
+            else:
+                copy(sch, func, block)
     return sch
 
 

@@ -11,8 +11,11 @@ UNROLLED_TAPS = 9
 """Beyond a 3 x 3 window, taps stay a loop: the code would grow more than it gains."""
 
 
-def products(func: PrimFunc, tunable: bool) -> Schedule:
-    """One tap at a time. Vectors have 16 lanes, which LLVM splits where the target's are shorter."""
+def products(func: PrimFunc, tunable: bool, by_row: bool = False) -> Schedule:
+    """One tap at a time. Vectors have 16 lanes, which LLVM splits where the target's are shorter.
+
+    by_row : copy the input row by row, see ``_contraction.schedule``.
+    """
     sch = Schedule(func)
     decisions = Decisions(sch, tunable)
     acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
@@ -21,7 +24,7 @@ def products(func: PrimFunc, tunable: bool) -> Schedule:
     *space, pixel, channel = sch.get_loops(out)
     p0, p1 = sch.split(pixel, [None, decisions.pick(_tile(pixels, 8), range(1, 15))])
     c0, c1, lane = sch.split(channel, [None, decisions.pick(1, (1, 2, 4)), min(16, channels)])
-    outer = widest_first(sch, [*space, c0])
+    outer = [*space, c0] if by_row else widest_first(sch, [*space, c0])
     sch.reorder(*outer, p0, p1, c1, lane)
     sch.compute_at(acc, p0, preserve_unit_loops=True)
     parallel(sch, func, outer[0])
@@ -41,7 +44,10 @@ def products(func: PrimFunc, tunable: bool) -> Schedule:
     for loop in (c0, p0, c1, lane):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
     if (stage := find(sch, "stage")) is not None:
-        copy(sch, func, stage)
+        if by_row:
+            sch.compute_at(stage, space[-1], preserve_unit_loops=True)
+        else:
+            copy(sch, func, stage)
     return sch
 
 

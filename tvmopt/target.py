@@ -27,7 +27,7 @@ class Llvm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
     mattr      : features on top of those of ``mcpu``, each with its sign: "+avx512vnni".
     mfloat_abi : "hard" or "soft", Arm only.
     mabi       : calling convention, RISC-V only ("lp64d").
-    vector_width : bits; for CPUs of which LLVM cannot tell.
+    vector_width : bits, 32 without vectors; for CPUs of which LLVM cannot tell.
     """
 
     kind: Literal["llvm"]
@@ -69,14 +69,18 @@ class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     command   : up to the program.
-    flash     : without an operating system: address where code and constants lie,
-    ram       : address of the memory for everything else,
+    flash     : without an operating system: address where code and constants lie, and
+    flash_kib : how much of it the emulated machine has,
+    ram       : likewise for everything else,
+    ram_kib
     clock_mhz : and what SysTick counts.
     """
 
     command: list[str]
     flash: int = 0
+    flash_kib: int = 0
     ram: int = 0
+    ram_kib: int = 0
     clock_mhz: int | None = None
 
 
@@ -124,7 +128,9 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def vector_bytes(self) -> int:
-        """Bytes in the widest vector register that code should use."""
+        """Bytes in the widest register that code should use; 4 where there are no vectors."""
+        if self.llvm.vector_width is not None:
+            return self.llvm.vector_width // 8
         if "avx512bw" in self.features:
             return 64
         return 32 if "avx2" in self.features else 16

@@ -59,8 +59,8 @@ def _write_project(made: image.Image, folder: Path) -> None:
         target=target.name,
         flash=hex(board.flash),
         ram=hex(board.ram),
-        flash_kib=target.memory.flash_kib or 4096,
-        sram_kib=target.memory.sram_kib or 4096,
+        flash_kib=board.flash_kib,
+        ram_kib=board.ram_kib,
     )
     source.fill(
         "firmware/Makefile",

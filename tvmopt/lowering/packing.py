@@ -58,16 +58,16 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
     """The packing for activations stored as ``x`` and a ``weight`` whose zero point is already subtracted.
 
     Such a weight lies in [-255, 255]. Where all of it fits int8, VNNI takes u8 x s8 in fours; otherwise, and
-    without VNNI, 16-bit pairs are multiplied (never ``vpmaddubsw``, whose 16-bit sums saturate). Without
-    either, products are summed one by one and the compiler picks the instruction. A weight that is not known
+    without VNNI, x86 multiplies 16-bit pairs (never ``vpmaddubsw``, whose 16-bit sums saturate). Elsewhere
+    products are summed one by one and the compiler picks the instruction. A weight that is not known
     at compile time counts as one that needs 16 bits.
     """
     w = "int16" if weight is None else narrowest(weight)
     if "avx512vnni" in target.features and w == "int8":
         return Packing(16, 4, "uint8", w)
-    if target.vector_bytes >= 32:
+    if target.llvm.mtriple.startswith("x86_64"):
         return Packing(target.vector_bytes // 4, 2, "int16", w)
-    return Packing(16, 1, x, w)
+    return Packing(16 if target.vector_bytes > 4 else 4, 1, x, w)
 
 
 def narrowest(weight: np.ndarray) -> str:
