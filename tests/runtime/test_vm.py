@@ -56,17 +56,18 @@ def test_another_cpu(tmp_path, monkeypatch):
         runtime.open(path)
 
 
-def test_operators_that_only_tvm_has():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_operators_that_only_tvm_has(threads):
     """A sort is a call into TVM's runtime."""
     builder = relax.BlockBuilder()
-    x = relax.Var("x", relax.TensorType((3, 7), "float32"))
+    x = relax.Var("x", relax.TensorType((300, 70), "float32"))
     with builder.function("main", [x]):
         with builder.dataflow():
-            result = builder.emit_output(builder.emit(relax.op.sort(x, axis=1)))
+            result = builder.emit_output(builder.emit(relax.op.sort(builder.emit(relax.op.add(x, x)), axis=1)))
         builder.emit_func_output(result)
-    spec = TensorSpec("x", (3, 7), "float32")
-    model = Model(builder.finalize(), (spec,), (TensorSpec("y", (3, 7), "float32"),))
-    artifact = backends.build(lower(model, HOST), HOST)
-    values = np.random.default_rng(0).normal(size=(3, 7)).astype(np.float32)
-    np.testing.assert_array_equal(artifact.run({"x": values})["y"], np.sort(values, axis=1))
+    spec = TensorSpec("x", (300, 70), "float32")
+    model = Model(builder.finalize(), (spec,), (TensorSpec("y", (300, 70), "float32"),))
+    artifact = backends.build(lower(model, HOST, threads), HOST, threads)
+    values = np.random.default_rng(0).normal(size=(300, 70)).astype(np.float32)
+    np.testing.assert_array_equal(artifact.run({"x": values})["y"], np.sort(values + values, axis=1))
     assert artifact.manifest["backend"] == "vm"
