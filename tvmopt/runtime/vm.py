@@ -74,15 +74,17 @@ def _load(path: Path, manifest: dict[str, Any]) -> Any:
     written = manifest["versions"]["apache-tvm"]
     if tvm.__version__ != written:
         raise ArtifactError(f"was compiled by TVM {written}, this is {tvm.__version__}", file=path)
-    try:
-        refused = ctypes.CDLL(str(path.resolve())).tvmopt_model_check()
-    except (OSError, AttributeError) as error:
-        raise ArtifactError(f"cannot be loaded on this machine: {error}", file=path) from None
-    if refused:
-        raise ArtifactError(f"this CPU cannot run code for {manifest['target']}", file=path)
     if manifest["threads"] > 1:
         tvm.get_global_func("runtime.config_threadpool")(1, manifest["threads"])
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
-        link = Path(folder) / "model.so"  # TVM goes by the suffix
+        link = (
+            Path(folder) / "model.so"
+        )  # TVM goes by the suffix; and a name that is new loads the file that is there now
         link.symlink_to(path.resolve())
+        try:
+            refused = ctypes.CDLL(str(link)).tvmopt_model_check()
+        except (OSError, AttributeError) as error:
+            raise ArtifactError(f"cannot be loaded on this machine: {error}", file=path) from None
+        if refused:
+            raise ArtifactError(f"this CPU cannot run code for {manifest['target']}", file=path)
         return VirtualMachine(tvm_ffi.load_module(link), tvm.cpu())["main"]
