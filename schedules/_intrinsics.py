@@ -15,6 +15,7 @@ _CALLS = {
     (16, 4): "llvm.x86.avx512.vpdpbusd.512",  # u8 x s8, AVX512-VNNI; wraps, never saturates
     (16, 2): "llvm.x86.avx512.pmaddw.d.512",  # s16 x s16, AVX512BW; only 2 * (-32768)**2 exceeds its sum
     (8, 2): "llvm.x86.avx2.pmadd.wd",
+    (4, 2): "llvm.x86.sse2.pmadd.wd",
 }
 _OPERAND = {4: ("uint8", 255), 2: ("int16", 65535)}
 
