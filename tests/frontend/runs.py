@@ -32,7 +32,7 @@ def feeds(loaded: Model, seed: int = 0) -> dict[str, np.ndarray]:
         if spec.dtype == "bool":
             arrays[spec.name] = rng.integers(0, 2, spec.shape).astype(bool)
         elif "float" in spec.dtype:
-            arrays[spec.name] = (3 * rng.normal(size=spec.shape)).astype(spec.dtype)
+            arrays[spec.name] = np.asarray(3 * rng.normal(size=spec.shape)).astype(spec.dtype)
         else:
             info = np.iinfo(spec.dtype)
             arrays[spec.name] = rng.integers(info.min, info.max, spec.shape, spec.dtype, endpoint=True)

@@ -37,7 +37,7 @@ def check(model: ir.Model) -> None:
 def _check_onnx(node: ir.Node, opset: int | None) -> None:
     domain = node.domain or "ai.onnx"
     if opset is None:
-        raise ModelError(f"{node.op_type} is of domain {domain}, which the model does not import", node=node.name)
+        raise ModelError(f"{node.op_type} is of domain {domain}, of which the model imports no opset", node=node.name)
     try:
         schema: Any = onnx.defs.get_schema(node.op_type, opset, node.domain)
     except onnx.defs.SchemaError:

@@ -26,6 +26,7 @@ def load_source(source: str | PathLike[str] | bytes | onnx.ModelProto, bound: Ma
     output_names = [str(value.name) for value in model.graph.outputs]
     _prepare(model)
     operators.check(model)
+    model.opset_imports.setdefault("", onnx.defs.onnx_opset_version())
     shapes.bind(model, bound)
     shapes.infer(model, strict=True)
     normalize(model)

@@ -99,7 +99,7 @@ def _without_weights(model: ir.Model) -> onnx.ModelProto:
             if value.name not in outputs and value.type is not None:
                 graph.value_info.append(ir.to_proto(value))
     opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
-    return onnx.ModelProto(ir_version=model.ir_version, opset_import=opsets, graph=graph)
+    return onnx.ModelProto(ir_version=onnx.IR_VERSION, opset_import=opsets, graph=graph)
 
 
 def _model_error(message: str) -> ModelError:

@@ -38,18 +38,17 @@ def label(node: onnx.NodeProto) -> str:
 def _check_opset(proto: onnx.ModelProto) -> None:
     newest = onnx.defs.onnx_opset_version()
     versions = [opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")]
-    if not versions:
-        raise ModelError("it does not say which ONNX opset it uses")
-    if versions[0] > newest:
-        raise UnsupportedError(
-            f"it uses ONNX opset {versions[0]}; the installed onnx package knows none newer than {newest}",
-            hint="install a newer onnx",
-        )
-    if versions[0] < OLDEST_OPSET:
-        raise UnsupportedError(
-            f"it uses ONNX opset {versions[0]}; the oldest supported is {OLDEST_OPSET}",
-            hint="convert it with onnx.version_converter",
-        )
+    for version in versions:
+        if version > newest:
+            raise UnsupportedError(
+                f"it uses ONNX opset {version}; the installed onnx package knows none newer than {newest}",
+                hint="install a newer onnx",
+            )
+        if version < OLDEST_OPSET:
+            raise UnsupportedError(
+                f"it uses ONNX opset {version}; the oldest supported is {OLDEST_OPSET}",
+                hint="convert it with onnx.version_converter",
+            )
 
 
 def _check_scope(graph: onnx.GraphProto, outer: frozenset[str]) -> None:

@@ -40,3 +40,16 @@ def test_functions_of_onnx_are_expanded():
         y, m, v = LayerNormalization(x, s)
     }"""
     compare(model(body, opset=17))
+
+
+def test_identities_disappear():
+    body = """g (float[2] x) => (float[2] y, float[2] z) {
+        a = Identity(x)
+        b = Abs(a)
+        c = Identity(b)
+        y = Identity(c)
+        z = Identity(x)
+    }"""
+    loaded = compare(model(body))
+    assert ops(loaded) == ["abs"]
+    assert [spec.name for spec in loaded.outputs] == ["y", "z"]

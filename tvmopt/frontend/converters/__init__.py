@@ -13,7 +13,7 @@ from . import plain, quantized
 from .call import Call, Converter, held
 from .refused import why_refused
 
-__all__ = ["Call", "convert", "has_converter", "held"]
+__all__ = ["Call", "convert", "has_converter", "held", "why_refused"]
 
 _OURS: dict[str, Converter] = {**plain.CONVERTERS, **quantized.CONVERTERS}
 
@@ -37,11 +37,11 @@ def convert(call: Call) -> Any:
     wrong, and for an input or attribute that its converter did not look at.
     """
     node = call.node
-    if not has_converter(node):
-        raise UnsupportedError(f"operator {node.op_type} is not supported")
     reason = why_refused(node)
     if reason is not None:
         raise UnsupportedError(reason)
+    if not has_converter(node):
+        raise UnsupportedError(f"operator {node.op_type} is not supported")
     ours = _OURS.get(node.op_type)
     result = call.stock() if ours is None else ours(call)
     _check_all_read(call)

@@ -106,6 +106,14 @@ def _pow(call: Call) -> Any:
     return op.astype(op.round(op.power(cast(call, base, "float64"), cast(call, exponent, "float64"))), dtype)
 
 
+def _prelu(call: Call) -> Any:
+    """``x < 0 ? slope * x : x``; before opset 7 a vector of slopes goes along axis 1."""
+    x, slope = call.inputs[0], call.inputs[1]
+    if call.opset < 7 and slope.ty.ndim == 1 and x.ty.ndim > 1:
+        slope = op.reshape(slope, [1, -1] + [1] * (x.ty.ndim - 2))
+    return op.where(op.less(x, relax.const(0, dtype_of(x))), op.multiply(slope, x), x)
+
+
 def _reduce_max(call: Call) -> Any:
     """TVM's maximum starts from the lowest finite number; of nothing but -inf it is -inf."""
     return _extreme(call, -np.inf, op.greater)
@@ -139,8 +147,12 @@ def _softplus(call: Call) -> Any:
 
 
 def _mish(call: Call) -> Any:
-    """``x * tanh(softplus(x))``."""
-    return op.multiply(call.inputs[0], op.tanh(_softplus(call)))
+    """``x * tanh(softplus(x))``; with e = exp(x), tanh(log(1 + e)) = n / (n + 2), n = e * (e + 2). Large x stay x."""
+    x = call.inputs[0]
+    two = relax.const(2.0, dtype_of(x))
+    e = call.bb.normalize(op.exp(op.minimum(x, relax.const(10.0, dtype_of(x)))))
+    n = call.bb.normalize(op.multiply(e, op.add(e, two)))
+    return op.multiply(x, op.divide(n, op.add(n, two)))
 
 
 CONVERTERS: dict[str, Converter] = {
@@ -153,6 +165,7 @@ CONVERTERS: dict[str, Converter] = {
     "Min": _each(op.minimum),
     "Mish": _mish,
     "Mod": _mod,
+    "PRelu": _prelu,
     "Pow": _pow,
     "ReduceMax": _reduce_max,
     "ReduceMin": _reduce_min,

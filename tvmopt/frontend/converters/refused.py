@@ -9,7 +9,7 @@ import onnx_ir as ir
 # Sequences and optionals: TVM has them as tuples, whose operators go wrong for some positions.
 _NO_TENSORS = {
     "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt", "SequenceConstruct",
-    "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SplitToSequence",
+    "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence",
 }  # fmt: skip
 
 
@@ -42,6 +42,10 @@ def _training(node: ir.Node, on: bool) -> str | None:
     return f"{node.op_type} in training mode is not supported" if on else None
 
 
+def _if(node: ir.Node) -> str | None:
+    return "If, whose branches differ in shape, is not supported"
+
+
 def _cast(node: ir.Node) -> str | None:
     dtype = node.outputs[0].dtype
     if dtype is not None and dtype.is_integer() and dtype.bitwidth < 8:
@@ -62,6 +66,7 @@ _CHECKS: dict[str, Callable[[ir.Node], str | None]] = {
     "Cast": _cast,
     "CastLike": _cast,
     "Dropout": _dropout,
+    "If": _if,
     "NonMaxSuppression": _non_max_suppression,
     "RoiAlign": _roi_align,
 }

@@ -12,11 +12,12 @@ from onnx_ir.passes import Sequential, common
 from ...errors import UnsupportedError
 from .. import contrib, qparams, shapes
 from ..fold import fold_constants
-from . import conv, dynamic, elementwise, fused, matmul, plain, pool, quantize, windows
+from . import control, conv, dynamic, elementwise, fused, matmul, plain, pool, quantize, windows
 from .builder import Builder, Rule
 from .functions import expand_functions
 
 RULES: dict[tuple[str, str], Rule] = {
+    **control.RULES,
     **conv.RULES,
     **dynamic.RULES,
     **elementwise.RULES,
@@ -38,13 +39,13 @@ def normalize(model: ir.Model) -> None:
     """
     clean = Sequential(
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),
     )
     changed = True
     while changed:
         changed = expand_functions(model)
         changed |= _rewrite(model)
+        plain.remove_identities(model)
         clean(model)
         qparams.check(model)
         changed |= fold_constants(model)

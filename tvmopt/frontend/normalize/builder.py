@@ -54,6 +54,23 @@ class Builder:
         """Add an initializer."""
         return add_constant(self._graph, np.asarray(array), self._fresh("constant"))
 
+    def adopt(self, graph: ir.Graph) -> Sequence[ir.Value]:
+        """Move the nodes of a subgraph here; its outputs."""
+        outputs = list(graph.outputs)
+        graph.outputs.clear()
+        for value in list(graph.initializers.values()):
+            assert value.const_value is not None
+            moved = self.constant(value.const_value.numpy())
+            value.replace_all_uses_with(moved)
+            outputs = [moved if output is value else output for output in outputs]
+        nodes = list(graph)
+        graph.remove(nodes)
+        for node in nodes:
+            for value in node.outputs:
+                value.name = self._fresh(value.name or "unused")
+        self.nodes.extend(nodes)
+        return outputs
+
     def _fresh(self, what: str) -> str:
         """A name no value of the file has: the replaced node's output, then what it is, then a number."""
         count = self._graph.meta["tvmopt.fresh"] = self._graph.meta.get("tvmopt.fresh", 0) + 1

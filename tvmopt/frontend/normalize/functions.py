@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..converters import has_converter
+from ..converters import has_converter, why_refused
 
 _DOMAIN = "tvmopt.functions"
 
@@ -44,6 +44,8 @@ def expand_functions(model: ir.Model) -> bool:
 
 
 def _needs_body(node: ir.Node) -> bool:
+    if why_refused(node) is not None:
+        return False
     if node.op_type == "LayerNormalization":  # TVM has its first output only
         return len(node.outputs) > 1
     return node.op_type in _BETTER or not has_converter(node)

@@ -11,6 +11,20 @@ from ..fold import constant
 from .builder import Builder, Rule
 
 
+def remove_identities(model: ir.Model) -> None:
+    """Identity(x) -> x. A graph output keeps its name, so one that is also an input, a constant or an output stays."""
+    for node in list(model.graph):
+        if node.domain or node.op_type != "Identity":
+            continue
+        (x,), (y,) = node.inputs, node.outputs
+        if y.is_graph_output():
+            if x.producer() is None or x.is_graph_output():
+                continue
+            x.name, y.name = y.name, None
+        y.replace_all_uses_with(x, replace_graph_outputs=True)
+        model.graph.remove(node, safe=True)
+
+
 def _dropout(to: Builder) -> Sequence[ir.Value] | None:
     """Dropout -> Identity, and a mask of true, unless it is in training mode with a ratio other than 0."""
     ratio, training = to.input(1), to.input(2)
