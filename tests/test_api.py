@@ -69,6 +69,11 @@ def test_options_change_no_result_bit(model: Path, artifact: api.Artifact) -> No
         np.testing.assert_array_equal(next(iter(found.values())), next(iter(expected.values())))
 
 
+def test_inputs_and_outputs_are_floats_or_bytes() -> None:
+    with pytest.raises(InputError, match="io is 'int4', neither 'onnx' nor 'int8'"):
+        tvmopt.compile(demo.INT8_MODEL, io="int4")  # type: ignore[arg-type]
+
+
 def test_shapes_bind_symbolic_dimensions() -> None:
     graph = Graph()
     y = graph.quantize(graph.node("Relu", graph.quantize("x", 0.1, 0)), 0.1, 0)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
     from .peers import Feeds, Runner
+    from .passes.pipeline import Io
     from .report.bench import Comparison
     from .report.inspect import Inspection
     from .report.samples import Samples
@@ -46,7 +47,12 @@ def load(source: Source, shapes: Mapping[str, Sequence[int]] | None = None) -> M
 
 
 def compile(
-    model: Model | Source, target: str | Path | Target = "host", *, threads: int = 1, sparsity: bool = True
+    model: Model | Source,
+    target: str | Path | Target = "host",
+    *,
+    threads: int = 1,
+    sparsity: bool = True,
+    io: Io = "onnx",
 ) -> Artifact:
     """Compile a model for a target.
 
@@ -55,10 +61,13 @@ def compile(
     target   : name of a target ("host" is this machine), path of a target file, or a Target.
     threads  : how many threads one inference uses.
     sparsity : remove work that is known to give zero or a constant; never changes a result bit.
+    io       : "onnx" takes and gives what the ONNX model does; "int8" the 8-bit tensors that its inputs are quantized
+               to and its outputs dequantized from, whose scale and zero point are in the artifact's specs.
 
     Raises
     ------
-    TargetError, ModelError, UnsupportedError
+    TargetError, ModelError
+    UnsupportedError : also for an input or output that is not quantized, where ``io`` is "int8".
     """
     from . import backends, frontend, lowering
     from . import target as targets
@@ -66,10 +75,12 @@ def compile(
 
     found = targets.get(target)
     _check_threads(threads)
+    if io not in ("onnx", "int8"):
+        raise InputError(f"io is '{io}', neither 'onnx' nor 'int8'")
     loaded = _model(model)
     frontend.require_static(loaded)
     with _stage("optimizing", loaded.source):
-        grouped = pipeline.run(loaded, sparsity=sparsity)
+        grouped = pipeline.run(loaded, sparsity=sparsity, io=io)
     with _stage(f"lowering for {found.name}", loaded.source):
         lowered = lowering.lower(grouped, found, threads)
     with _stage(f"generating code for {found.name}", loaded.source):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import tools
 from tvmopt import target as targets
 from tvmopt.backends import emulated, library, link
 from tvmopt.backends.cpu import architecture
@@ -29,9 +29,7 @@ def emulate(path: Path, cpu: str, folder: Path, run_on: str | None = None) -> Em
     """``path`` compiled for ``cpu``, on an emulator of ``run_on``."""
     board, emulator = targets.get(cpu), targets.get(run_on or cpu).emulator
     assert emulator is not None
-    for tool in (emulator.command[0], f"{link.TRIPLES[architecture(board)]}-gcc"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"needs {tool} (Debian packages qemu-user, gcc-<architecture>)")
+    tools.need(emulator.command[0], f"{link.TRIPLES[architecture(board)]}-gcc")
     model = lowered(path, board)
     (folder / "model.so").write_bytes(library.build(model, board, {"target": cpu}))
     return emulated.linux(folder / "model.so", folder, model, board, emulator.command, {"target": cpu})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import tools
 from tvmopt import backends
 from tvmopt import target as targets
 from tvmopt.backends import image, static_c
@@ -28,9 +28,7 @@ CORES = ["m0plus", "m4", "m7", "m33", "m55", "m85"]
 
 @pytest.fixture(autouse=True)
 def _tools() -> None:
-    for tool, package in ((static_c.COMPILER, "gcc-arm-none-eabi"), ("qemu-system-arm", "qemu-system-arm")):
-        if shutil.which(tool) is None:
-            pytest.skip(f"needs {tool} (Debian package {package})")
+    tools.need(*tools.BARE_METAL)
 
 
 def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:

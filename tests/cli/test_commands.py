@@ -48,6 +48,13 @@ def test_every_command_has_help() -> None:
         assert run(name, "--help").startswith(f"Usage: main {name} ")
 
 
+def test_compile_for_bytes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", input=np.zeros((1, 1, 8, 8), np.int8))
+    run("compile", demo.INT8_MODEL, "-o", tmp_path / "m.so", "--io", "int8")
+    printed = run("run", tmp_path / "m.so", "--input", tmp_path / "in.npz", "--output", tmp_path / "out")
+    assert printed == "logits: int8 [1, 10]\n"
+
+
 def test_compile_and_run(model: Path, tmp_path: Path) -> None:
     feeds = {"x": np.random.default_rng(5).uniform(-2.6, 2.5, (1, 3, 6, 6)).astype(np.float32)}
     np.savez(tmp_path / "in.npz", **feeds)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import tools
+
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIALS = sorted((ROOT / "tutorials").glob("*.py"))
 # Programs that a tutorial says it needs.
-TOOLS = {"cross_compile": ("aarch64-linux-gnu-gcc", "qemu-aarch64", "arm-none-eabi-gcc", "qemu-system-arm", "make")}
+TOOLS = {"cross_compile": ("aarch64-linux-gnu-gcc", "qemu-aarch64", *tools.BARE_METAL, "make")}
 
 
 def run(folder: Path, *command: str) -> str:
@@ -25,9 +26,7 @@ def run(folder: Path, *command: str) -> str:
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorial_runs(tutorial: Path, tmp_path: Path) -> None:
-    missing = [tool for tool in TOOLS.get(tutorial.stem, ()) if shutil.which(tool) is None]
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}")
+    tools.need(*TOOLS.get(tutorial.stem, ()))
     assert run(tmp_path, str(tutorial))
 
 

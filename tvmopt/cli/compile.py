@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import options, terminal
+
+if TYPE_CHECKING:
+    from ..passes.pipeline import Io
 
 
 @click.command("compile")
@@ -16,6 +20,13 @@ from . import options, terminal
 @options.threads
 @options.shapes
 @options.sparsity
+@click.option(
+    "--io",
+    type=click.Choice(["onnx", "int8"]),
+    default="onnx",
+    show_default=True,
+    help="Inputs and outputs: the ONNX model's, or the 8-bit tensors that it makes of them.",
+)
 def command(
     model: Path,
     target: str,
@@ -23,6 +34,7 @@ def command(
     threads: int,
     shapes: options.Shapes,
     sparsity: bool,
+    io: Io,
 ) -> None:
     """Compile a model and save the artifact."""
     from .. import api
@@ -30,7 +42,7 @@ def command(
 
     found = targets.get(target)
     with terminal.progress():
-        artifact = api.compile(api.load(model, dict(shapes)), found, threads=threads, sparsity=sparsity)
+        artifact = api.compile(api.load(model, dict(shapes)), found, threads=threads, sparsity=sparsity, io=io)
         artifact.save(output)
     files = list(output.iterdir()) if output.is_dir() else [output]
     size = sum(file.stat().st_size for file in files)

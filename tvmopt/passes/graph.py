@@ -18,12 +18,14 @@ class Graph:
 
     Attributes
     ----------
-    function : where it came from (parameters, attributes and purity are kept).
+    function : where it came from (attributes and purity are kept).
+    params   : its parameters.
     bindings : variables and what computes them, in order.
     output   : the variable (or tuple) that the function returns.
     """
 
     function: relax.Function
+    params: list[Var]
     bindings: list[tuple[Var, Expr]]
     output: Expr
 
@@ -36,7 +38,8 @@ class Graph:
         bindings = body.blocks[0].bindings
         if not all(type(binding) is relax.VarBinding for binding in bindings):
             return None
-        return Graph(function, [(binding.var, binding.value) for binding in bindings], body.body)
+        named = [(binding.var, binding.value) for binding in bindings]
+        return Graph(function, list(function.params), named, body.body)
 
     def scope(self) -> Scope:
         """The bindings, to look variables up in."""
@@ -57,12 +60,13 @@ class Graph:
                 live.update(operands(value))
                 kept.append(relax.VarBinding(var, value))
         old, builder = self.function, relax.BlockBuilder()
-        with builder.function("main", old.params):
+        with builder.function("main", self.params):
             with builder.dataflow():
                 for binding in reversed(kept):
                     builder.emit_normalized(binding)
             builder.emit_func_output(self.output)
-        return relax.Function(old.params, builder.finalize()["main"].body, old.ret_ty, old.is_pure, old.attrs, old.span)
+        body = builder.finalize()["main"].body
+        return relax.Function(self.params, body, self.output.ty, old.is_pure, old.attrs, old.span)
 
 
 def operands(expr: Expr) -> Iterator[Var]:
@@ -117,7 +121,7 @@ class Rewriter:
             for var, value in self.scope.bindings.items()
         ]
         output = substitute(substitute(self.graph.output, self.replaced), self.renamed)
-        return Graph(self.graph.function, bindings, output)
+        return Graph(self.graph.function, self.graph.params, bindings, output)
 
     def substituted(self, value: Expr, replacements: dict[Var, Expr]) -> Expr:
         """A bound expression with variables replaced, and with its type."""

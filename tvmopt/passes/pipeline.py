@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import tvm
 from tvm import relax
 
@@ -14,38 +16,44 @@ from .fuse_pad import FusePad
 from .group_regions import FLOAT_REASONS, GroupRegions
 from .hoist_quantize import HoistQuantize
 from .sink_dequantize import SinkDequantize
+from .strip_edges import StripEdges, described
+
+Io = Literal["onnx", "int8"]
+"""Inputs and outputs: as the ONNX model has them, or as the 8-bit tensors that it makes of them."""
 
 
-def passes(sparsity: bool = True) -> list[tvm.transform.Pass]:
+def passes(sparsity: bool = True, io: Io = "onnx") -> list[tvm.transform.Pass]:
     """What ``run`` applies. Each is an ordinary Relax pass."""
-    grouping = [
+    return [
         # One way to write things
         Canonicalize(),
         # Moves on int8
         HoistQuantize(),
         SinkDequantize(),
+        *([StripEdges()] if io == "int8" else []),
         # Regions
         FusePad(),
         GroupRegions(),
+        # Work that is known to give constants
+        *([FoldDeadChannels()] if sparsity else []),
     ]
-    # Work that is known to give constants
-    folding = [FoldDeadChannels()]
-    return grouping + folding if sparsity else grouping
 
 
-def run(model: Model, *, sparsity: bool = True) -> Model:
+def run(model: Model, *, sparsity: bool = True, io: Io = "onnx") -> Model:
     """Apply the passes to an imported model: its int8 regions become composite functions.
 
     sparsity : also remove channels that are constant or unused; never changes a result bit.
+    io       : "int8" strips the quantization of inputs and the dequantization of outputs.
 
     Appends one PassRecord per pass that changed something, and fills ``float_reasons``.
 
-    Raises InternalError, naming the pass and those already run, when a pass fails.
+    Raises InternalError, naming the pass and those already run, when a pass fails; UnsupportedError for an input or
+    output that is float for another reason than that, where ``io`` is "int8".
     """
     mod, history = model.mod, list(model.history)
     done: list[str] = []
     before = counts(mod)
-    for step in passes(sparsity):
+    for step in passes(sparsity, io):
         name = str(step.info.name).removeprefix("tvmopt.")
         try:
             mod = step(mod)
@@ -58,7 +66,8 @@ def run(model: Model, *, sparsity: bool = True) -> Model:
         before = after
         done.append(name)
     reasons = {str(value): str(reason) for value, reason in dict(mod.get_attr(FLOAT_REASONS) or {}).items()}
-    return model.replace(mod=mod, history=tuple(history), float_reasons={**model.float_reasons, **reasons})
+    model = model.replace(mod=mod, history=tuple(history), float_reasons={**model.float_reasons, **reasons})
+    return described(model) if io == "int8" else model
 
 
 @tvm.transform.module_pass(opt_level=0, name="tvmopt")
