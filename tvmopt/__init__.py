@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import bench as bench
     from .api import compile as compile
+    from .api import compress as compress
     from .api import inspect as inspect
     from .api import list_targets as list_targets
     from .api import load as load
     from .api import open as open
     from .api import verify as verify
 
-__all__ = ["bench", "compile", "inspect", "list_targets", "load", "open", "verify"]
+__all__ = ["bench", "compile", "compress", "inspect", "list_targets", "load", "open", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,8 +19,9 @@ from .model import Model
 if TYPE_CHECKING:
     import onnx
 
-    from .peers import Feeds, Runner
+    from .compression import Compression, Prune, Quantize
     from .passes.pipeline import Io
+    from .peers import Feeds, Runner
     from .report.bench import Comparison
     from .report.inspect import Inspection
     from .report.samples import Samples
@@ -128,8 +129,7 @@ def verify(
     artifact = compile(model, found, threads=threads, sparsity=sparsity)
 
     def build(proto: onnx.ModelProto) -> Artifact:
-        shapes = {spec.name: [int(dim) for dim in spec.shape] for spec in model.inputs}
-        return compile(load(proto, shapes), found, threads=threads, sparsity=sparsity)
+        return compile(load(proto, _bound(model)), found, threads=threads, sparsity=sparsity)
 
     with _stage("verifying", model.source):
         return comparison.run(path, found.name, build, artifact, inputs, layer_samples)
@@ -185,6 +185,72 @@ def inspect(model: Model | Source, *, sparsity: bool = True) -> Inspection:
         return inspection.inspect(pipeline.run(model, sparsity=sparsity))
 
 
+def compress(
+    model: Model | str | PathLike[str],
+    output: str | PathLike[str],
+    *,
+    prune: Prune | str | None = None,
+    quantize: Quantize | None = None,
+    data: str | PathLike[str] | None = None,
+) -> Compression:
+    """Prune an ONNX model by magnitude, quantize it with ONNX Runtime's quantizer, or both, and write it as ONNX.
+
+    Nothing is trained: pruning is one shot, without fine-tuning. A float model is pruned, then quantized; of a QDQ
+    model the quantized weights are pruned.
+
+    Parameters
+    ----------
+    output   : the ONNX file to write.
+    prune    : see ``compression.Prune``, also as its text: "channels:0.5", "2:4", "block16x1:0.8", "unstructured:0.9".
+    quantize : see ``compression.Quantize``.
+    data     : an .npz file of inputs and ``labels``, to measure accuracy with, before and after.
+
+    Raises
+    ------
+    InputError       : there is nothing to do, the pattern is none, data does not fit, or the file cannot be written.
+    UnsupportedError : no layer can be pruned in this way, or the model cannot be quantized.
+    """
+    from .compression import Compression, Prune
+    from .compression.run import run as compress_file
+    from .peers.onnxruntime import Session
+    from .report import accuracy
+
+    how = Prune.parse(prune) if isinstance(prune, str) else prune
+    if how is None and quantize is None:
+        raise InputError("there is nothing to do", hint="ask to prune, to quantize, or both")
+    model = _model(model)
+    path, output = _path(model), Path(output)
+    labelled = None if data is None else _samples(model, Path(data), 0)
+    if labelled is not None and labelled.labels is None:
+        raise InputError("there are no labels to measure accuracy with", file=data, hint="add an array 'labels'")
+    calibration = () if quantize is None else _samples(model, Path(quantize.calibration), 0)
+    with _stage("compressing", model.source):
+        done = compress_file(path, output, how, quantize, calibration)
+    inspection = inspect(load(output, _bound(model)))
+    before = after = None
+    if labelled is not None:
+        with _stage("measuring the accuracy of", model.source):
+            before, after = (accuracy.measure(Session(one), labelled) for one in (done.before, output))
+    return Compression(
+        model=model.source,
+        output=str(output),
+        prune=None if how is None else str(how),
+        quantize=None if quantize is None else quantize.activations,
+        layers=done.zeros_before.layers,
+        pruned_layers=done.pruned_layers,
+        weights=done.zeros_before.weights,
+        zero_weights_before=done.zeros_before.zero_weights,
+        zero_weights_after=done.zeros_after.zero_weights,
+        bytes_before=done.before.ByteSize(),
+        bytes_after=output.stat().st_size,
+        macs=inspection.macs,
+        macs_after_folding=inspection.macs_after_folding,
+        accuracy_before=before,
+        accuracy_after=after,
+        data=None if labelled is None else labelled.origin,
+    )
+
+
 def list_targets() -> list[Target]:
     """All targets that come with tvmopt."""
     from . import target as targets
@@ -198,6 +264,12 @@ def _model(model: Model | Source) -> Model:
 
 def _name(source: Source) -> str:
     return str(source) if isinstance(source, str | PathLike) else "<memory>"
+
+
+def _bound(model: Model) -> dict[str, list[int]]:
+    """The shapes of the inputs without symbolic dimensions."""
+    fixed = [spec for spec in model.inputs if not any(isinstance(dim, str) for dim in spec.shape)]
+    return {spec.name: [int(dim) for dim in spec.shape] for spec in fixed}
 
 
 def _path(model: Model) -> Path:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 import click
 
 from . import inspect, options, terminal, verify
-
-if TYPE_CHECKING:
-    from ..peers.onnxruntime import Session
-    from ..report.samples import Samples
 
 
 @click.command("demo")
@@ -23,7 +18,7 @@ def command(target: str, threads: int) -> None:
     """Inspect, compile, check and time the bundled model, beside ONNX Runtime and its float form."""
     from .. import api, demo
     from ..peers import onnxruntime
-    from ..report import bench, samples
+    from ..report import accuracy, bench, samples
 
     _title("1. What is in the model")
     with terminal.progress():
@@ -46,7 +41,7 @@ def command(target: str, threads: int) -> None:
     _title("4. Side by side")
     with terminal.progress():
         data = samples.read(demo.HELD_OUT, model.inputs, {})
-        float_accuracy = _accuracy(onnxruntime.Session(demo.FLOAT_MODEL), data)
+        float_accuracy = accuracy.measure(onnxruntime.Session(demo.FLOAT_MODEL), data)
         float_model = api.inspect(demo.FLOAT_MODEL)
         feeds = next(iter(data))
         times = bench.interleave(
@@ -79,8 +74,8 @@ def command(target: str, threads: int) -> None:
         f"digits, {len(data)} held-out images, {threads} thread(s), medians measured in turn",
         ["runtime", "accuracy", "file bytes", "MACs", "weight bytes", "latency us"],
         [
-            [name, f"{accuracy:.4f}", f"{file:,}", f"{macs:,}", f"{weights:,}", f"{median(times[key]) * 1e6:.1f}"]
-            for name, accuracy, file, macs, weights, key in rows
+            [name, f"{right:.4f}", f"{file:,}", f"{macs:,}", f"{weights:,}", f"{median(times[key]) * 1e6:.1f}"]
+            for name, right, file, macs, weights, key in rows
         ],
     )
 
@@ -91,9 +86,3 @@ def _title(text: str) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size
-
-
-def _accuracy(session: Session, data: Samples) -> float:
-    assert data.labels is not None
-    guesses = [int(next(iter(session.run(feeds).values())).argmax()) for feeds in data]
-    return sum(guess == label for guess, label in zip(guesses, data.labels, strict=True)) / len(guesses)

@@ -12,10 +12,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from ..errors import InputError
 from ..peers import Feeds
 from ..peers.onnxruntime import Session
-from . import graph, probe
+from . import accuracy, graph, probe
 from .samples import Samples
 
 log = logging.getLogger(__name__)
@@ -115,7 +114,7 @@ def run(
     layers = _layers(model, build, samples, layer_samples)
     elements = sum(layer.elements for layer in layers)
     first = next(iter(whole.output_types))
-    guesses, reference = (_top1([outputs[first] for outputs in side]) for side in (ours, theirs))
+    guesses, reference = (accuracy.top1([outputs[first] for outputs in side]) for side in (ours, theirs))
     return Verification(
         model=str(path),
         target=target,
@@ -123,13 +122,13 @@ def run(
         data=samples.origin,
         samples=len(samples),
         layer_samples=min(layer_samples, len(samples)) if layers else 0,
-        top1_agreement=_share(guesses, reference),
+        top1_agreement=accuracy.share(guesses, reference),
         max_lsb=max((layer.max_lsb for layer in layers), default=None),
         mean_lsb=sum(layer.mean_lsb * layer.elements for layer in layers) / elements if elements else None,
         exact_ops=sum(layer.exact for layer in layers),
         first_difference=next((layer.name for layer in layers if not layer.exact), None),
-        accuracy=_accuracy(guesses, samples),
-        reference_accuracy=_accuracy(reference, samples),
+        accuracy=accuracy.accuracy(guesses, samples),
+        reference_accuracy=accuracy.accuracy(reference, samples),
         outputs=[_output(value, ours, theirs) for value in model.graph.outputs],
         layers=layers,
     )
@@ -199,22 +198,3 @@ def _same_shape(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], name
     if (mine.shape, mine.dtype) != (other.shape, other.dtype):
         raise AssertionError(f"'{name}' is {mine.dtype}{mine.shape}, ONNX Runtime has {other.dtype}{other.shape}")
     return mine
-
-
-def _top1(outputs: list[np.ndarray]) -> np.ndarray | None:
-    """Index of the largest value of every row; None for outputs that have no rows."""
-    if outputs[0].ndim < 2:
-        return None
-    return np.concatenate([output.reshape(-1, output.shape[-1]).argmax(axis=-1) for output in outputs])
-
-
-def _share(one: np.ndarray | None, other: np.ndarray | None) -> float | None:
-    return None if one is None or other is None else float(np.mean(one == other))
-
-
-def _accuracy(guesses: np.ndarray | None, samples: Samples) -> float | None:
-    if guesses is None or samples.labels is None:
-        return None
-    if len(guesses) != len(samples.labels):
-        raise InputError(f"{len(samples.labels)} labels for {len(guesses)} rows of output")
-    return _share(guesses, samples.labels)

@@ -1,0 +1,129 @@
+"""ONNX graph -> the same graph with the smallest weights of every layer set to zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+from ..errors import UnsupportedError
+from . import layers, patterns
+from .config import Prune
+from .layers import Layer
+
+_KEEP_ZERO = {"AveragePool", "Clip", "DequantizeLinear", "Identity", "LeakyRelu", "MaxPool", "QuantizeLinear", "Relu"}
+"""Ops that give zero for a channel of zeros, and mix no channels."""
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Layers with constant weights, the elements of these, and how many of them are zero."""
+
+    layers: int
+    weights: int
+    zero_weights: int
+
+
+def zeros(model: onnx.ModelProto) -> Zeros:
+    """Count the zeros of a model."""
+    found = layers.find(_read(model).graph)
+    masks = [layer.weight.is_zero() for layer in found]
+    return Zeros(len(found), sum(mask.size for mask in masks), sum(int(mask.sum()) for mask in masks))
+
+
+def prune(model: onnx.ModelProto, how: Prune) -> tuple[onnx.ModelProto, int]:
+    """Prune a model; return it and the number of layers that changed.
+
+    Weights that several nodes read are left alone.
+
+    Raises UnsupportedError when no layer can be pruned in this pattern.
+    """
+    read = _read(model)
+    found = layers.find(read.graph)
+    changed = set()
+    dead: dict[ir.Node, np.ndarray] = {}
+    for layer in _eligible(read.graph, found, how):
+        squares = np.square(layer.grouped(layer.weight.real()))
+        if how.pattern == "channels":
+            dead[layer.node] = ~patterns.kept_channels(squares, how.share).reshape(-1) & ~layer.zero_channels()
+            lost = _drop_channels(layer, dead[layer.node])
+        else:
+            lost = layer.weight.keep(layer.ungrouped(patterns.kept(squares, how)))
+        if lost:
+            changed.add(layer.node)
+    for layer in found:
+        source = _source(layer.node.inputs[0])
+        if layer.depthwise and source in dead:
+            outputs_per_input = layer.weight.array.shape[0] // layer.groups
+            if _drop_channels(layer, dead[source].repeat(outputs_per_input)):
+                changed.add(layer.node)
+    return _write(read), len(changed)
+
+
+def _read(model: onnx.ModelProto) -> ir.Model:
+    read = ir.from_proto(model)
+    LiftConstantsToInitializersPass()(read)
+    return read
+
+
+def _write(model: ir.Model) -> onnx.ModelProto:
+    """Without the types of initializers, which onnx-ir adds and which say nothing new."""
+    proto = ir.to_proto(model)
+    stored = {tensor.name for tensor in proto.graph.initializer}
+    others = [info for info in proto.graph.value_info if info.name not in stored]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(others)
+    return proto
+
+
+def _eligible(graph: ir.Graph, found: list[Layer], how: Prune) -> list[Layer]:
+    full = [layer for layer in found if not layer.depthwise and not layer.weight.shared]
+    if not full:
+        hint = "weights are float, or 8-bit behind a DequantizeLinear"
+        raise UnsupportedError("nothing to prune: no Conv, Gemm or MatMul has constant weights of its own", hint=hint)
+    fitting = [layer for layer in full if patterns.fits(layer.grouped(layer.weight.array).shape, how)]
+    if not fitting:
+        raise UnsupportedError("nothing to prune: no layer's input channels (of a group) are a multiple of 4")
+    if how.pattern != "channels":
+        return fitting
+    mixing = {layer.node for layer in found if not layer.depthwise}
+    inner = [layer for layer in fitting if not _reaches_output(layer.node, mixing)]
+    if not inner:
+        raise UnsupportedError("nothing to prune: every layer computes an output, whose channels have to stay")
+    return inner
+
+
+def _reaches_output(node: ir.Node, mixing: set[ir.Node]) -> bool:
+    """Whether an output of the model depends on this layer, other than through further layers that mix channels."""
+    waiting, seen = [node], {node}
+    while waiting:
+        for output in waiting.pop().outputs:
+            if output.is_graph_output():
+                return True
+            fresh = set(output.consumers()) - mixing - seen
+            waiting += fresh
+            seen |= fresh
+    return False
+
+
+def _drop_channels(layer: Layer, dead: np.ndarray) -> int:
+    """Set output channels to zero; return how many weights that changed.
+
+    Their biases go too: zero is also what pads borders, so that a dead channel folds exactly. Channels that had no
+    weights before keep their bias, which was trained.
+    """
+    if layer.weight.shared:
+        return 0
+    bias = layer.bias
+    if bias is not None and not bias.shared:
+        bias.keep(~dead)
+    return layer.weight.keep(layer.per_output(~dead))
+
+
+def _source(value: ir.Value | None) -> ir.Node | None:
+    """The node that a value's channels come from, through ops that keep dead ones at zero."""
+    node = None if value is None else value.producer()
+    return _source(node.inputs[0]) if node is not None and node.op_type in _KEEP_ZERO else node
