@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tvmopt.schedules._contraction import register_tile, tiles_per_visit
 
 extents = st.integers(1, 300)

@@ -6,10 +6,9 @@ import tvm
 from tvm import relax
 from tvm.relax import op
 
+from tests.lowering.harness import RUNNABLE
 from tvmopt import target as targets
 from tvmopt.lowering.schedule import schedule
-
-TARGETS = ["x86/generic", "x86/cascadelake"]
 
 OPERATORS = {
     "softmax": (lambda x: op.nn.softmax(x, axis=-1), [(2, 12, 33)]),
@@ -56,7 +55,7 @@ def run(mod: tvm.IRModule, arrays: list[np.ndarray], target: targets.Target) -> 
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", dict.fromkeys([RUNNABLE[0], RUNNABLE[-1]]))
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_same_result(operator, name, threads):
     build, shapes = OPERATORS[operator]
