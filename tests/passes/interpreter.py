@@ -15,6 +15,12 @@ from tvmopt.quant.relax_form.scope import op_name
 
 def run(mod: tvm.IRModule, *inputs: np.ndarray) -> list[np.ndarray]:
     """The outputs of ``main``."""
+    result = evaluated(mod, *inputs)[mod["main"].body.body]
+    return result if isinstance(result, list) else [result]
+
+
+def evaluated(mod: tvm.IRModule, *inputs: np.ndarray) -> dict:
+    """The value of every variable of ``main``."""
     main = mod["main"]
     env: dict = dict(zip(main.params, inputs, strict=True))
 
@@ -38,8 +44,7 @@ def run(mod: tvm.IRModule, *inputs: np.ndarray) -> list[np.ndarray]:
         for binding in block.bindings:
             env[binding.var] = value(binding.value)
             _check_type(binding.var, env[binding.var])
-    result = env[main.body.body]
-    return result if isinstance(result, list) else [result]
+    return env
 
 
 def _check_type(var: relax.Var, result: object) -> None:
@@ -55,6 +60,19 @@ def _composite(function: relax.Function, args: list[np.ndarray]) -> np.ndarray:
 
 
 def _op(call: relax.Call, args: list) -> np.ndarray | list[np.ndarray]:
+    name, axis, x = op_name(call), getattr(call.attrs, "axis", None), args[0]
+    if name == "relax.nn.softmax":
+        e = np.exp(x.astype(np.float64) - x.max(axis=int(axis), keepdims=True))
+        return (e / e.sum(axis=int(axis), keepdims=True)).astype(np.float32)
+    if name == "relax.quantize":
+        return reference.quantize(x, _params(call, args))
+    if name == "relax.dequantize":
+        return reference.dequantize(x, _params(call, args))
+    return evaluate(call, args) if is_elementwise(call) else move(call, args)
+
+
+def move(call: relax.Call, args: list) -> np.ndarray | list[np.ndarray]:
+    """An op that only moves elements, of arrays of any dtype."""
     name, attrs, x = op_name(call), call.attrs, args[0]
     if name in ("relax.reshape", "relax.squeeze", "relax.expand_dims", "relax.flatten"):
         return x.reshape([int(size) for size in call.ty.shape])
@@ -67,27 +85,22 @@ def _op(call: relax.Call, args: list) -> np.ndarray | list[np.ndarray]:
         count = int(sections) if hasattr(sections, "value") else [int(at) for at in sections]
         return np.split(x, count, int(attrs.axis))
     if name == "relax.strided_slice":
-        return x[_slices(x, *([int(i) for i in arg] for arg in args[1:]))]
+        slices = [slice(None)] * x.ndim
+        for axis, *bounds in zip(*([int(i) for i in arg] for arg in call.args[1:]), strict=True):
+            slices[axis] = slice(*bounds)
+        return x[tuple(slices)]
     if name == "relax.nn.pad":
         widths = np.array([int(w) for w in attrs.pad_width]).reshape(-1, 2)
         return np.pad(x, widths, constant_values=attrs.pad_value)
     if name == "relax.take":
-        return np.take(x, args[1], int(attrs.axis))
+        return np.take(x, call.args[1].value.numpy(), int(attrs.axis))
     if name == "relax.broadcast_to":
-        return np.broadcast_to(x, args[1])
+        return np.broadcast_to(x, [int(size) for size in call.ty.shape])
     if name == "relax.image.resize2d":
         assert (attrs.coordinate_transformation_mode, attrs.rounding_method) == ("asymmetric", "floor")
-        rows, columns = (np.arange(new) * old // new for old, new in zip(x.shape[2:], args[1], strict=True))
+        sizes = [int(size) for size in call.ty.shape][2:]
+        rows, columns = (np.arange(new) * old // new for old, new in zip(x.shape[2:], sizes, strict=True))
         return x[:, :, rows][..., columns]
-    if name == "relax.nn.softmax":
-        e = np.exp(x.astype(np.float64) - x.max(axis=int(attrs.axis), keepdims=True))
-        return (e / e.sum(axis=int(attrs.axis), keepdims=True)).astype(np.float32)
-    if name == "relax.quantize":
-        return reference.quantize(x, _params(call, args))
-    if name == "relax.dequantize":
-        return reference.dequantize(x, _params(call, args))
-    if is_elementwise(call):
-        return evaluate(call, args)
     raise NotImplementedError(name)
 
 
@@ -96,10 +109,3 @@ def _params(call: relax.Call, args: list[np.ndarray]) -> reference.QParams:
     if scale.size == 1:
         return reference.QParams(scale.reshape(()), zero_point.reshape(()))
     return reference.QParams(scale, zero_point, int(call.attrs.axis) % args[0].ndim)
-
-
-def _slices(x: np.ndarray, axes: list[int], *bounds: list[int]) -> tuple[slice, ...]:
-    slices = [slice(None)] * x.ndim
-    for axis, *bound in zip(axes, *bounds, strict=True):
-        slices[axis] = slice(*bound)
-    return tuple(slices)

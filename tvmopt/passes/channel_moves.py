@@ -57,11 +57,15 @@ def _concat(call: relax.Call, shape: tuple[int, ...], dtype: np.dtype, xs: list[
 
 
 def _axis_of(numbers: np.ndarray, before: int) -> tuple[int, np.ndarray] | None:
-    """The axis along which ``numbers`` vary, and how; where several will do, the one it was ``before``."""
+    """The axis along which ``numbers`` vary, and how; where several will do, the one it was ``before``.
+
+    Padding (-1) may be anywhere; what is nothing but padding has the label -1.
+    """
     for axis in sorted(range(numbers.ndim), key=lambda axis: axis != before):
         rows = np.moveaxis(numbers, axis, 0).reshape(numbers.shape[axis], -1)
-        if (rows == rows[:, :1]).all():
-            return axis, rows[:, 0]
+        labels = rows.max(axis=1)
+        if ((rows == labels[:, None]) | (rows < 0)).all():
+            return axis, labels
     return None
 
 
@@ -139,9 +143,7 @@ class Kept:
     places: np.ndarray
 
 
-def on_fewer(
-    call: relax.Call, operands: list[Expr], index: int, kept: Kept, emit: Callable[[Expr], Expr]
-) -> Expr:
+def on_fewer(call: relax.Call, operands: list[Expr], index: int, kept: Kept, emit: Callable[[Expr], Expr]) -> Expr:
     """The move ``call`` (its ``index``-th result) of ``operands`` that have fewer channels than before."""
     name, attrs, axis = op_name(call), call.attrs, kept.axis
     if name == "relax.reshape":

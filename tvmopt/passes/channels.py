@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from ..quant import reference
 from ..quant.regions import Binary, Concat, Conv, MatMul, Pool, Region, Table
-from ..quant.slicing import centered, depthwise_sliced, is_depthwise, sliced
+from ..quant.slicing import depthwise_sliced, is_depthwise, sliced
+from ..quant.slicing import nonzero as multiplies
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,7 @@ class Effect:
     known       : of its result.
     labels      : per operand, int [channels of the result]: the operand's channel that each comes from, -1 where
                   it comes from another operand; None when the operand is needed whole.
+    ignored     : bool [channels of the result]: those that are computed next to their operand's, but not from it.
     contraction : instead of the labels of its only operand.
     whole       : why all channels of the result stay; "" when they may go.
     """
@@ -73,11 +76,13 @@ class Effect:
     known: Known
     labels: list[np.ndarray | None] = field(default_factory=list)
     contraction: Contraction | None = None
+    ignored: np.ndarray | None = None
     whole: str = ""
 
 
 def opaque(shape: tuple[int, ...], dtype: np.dtype, operands: int, reason: str) -> Effect:
-    """An op that needs its operands whole and gives a result that stays whole."""
+    """An op that needs its operands whole and gives a result that stays whole; a scalar counts as one channel."""
+    shape = shape or (1,)
     return Effect(Known.nothing(shape, dtype, min(1, len(shape) - 1)), [None] * operands, whole=reason)
 
 
@@ -91,13 +96,13 @@ def effect(region: Region, shape: tuple[int, ...], *inputs: Known) -> Effect:
 @effect.register
 def _(region: Conv, shape: tuple[int, ...], x: Known) -> Effect:
     dtype = np.dtype(np.float32) if region.y is None else region.y.dtype
-    nonzero = centered(region).any(axis=2)
+    nonzero = multiplies(region)
     if is_depthwise(region) and x.axis == 1:
         found = np.flatnonzero(x.mask | ~nonzero[:, 0])
         values = _bias_alone(region, shape, found)
         if (x.mask & nonzero[:, 0]).any() and values is not None:
             values = reference.run(depthwise_sliced(region, found), x.filled().take(found, 1))
-        return Effect(_placed(shape, dtype, 1, found, values), [np.arange(shape[1])])
+        return Effect(_placed(shape, dtype, 1, found, values), [np.arange(shape[1])], ignored=~nonzero[:, 0])
     if region.groups > 1:
         return opaque(shape, dtype, 1, "a grouped convolution keeps its groups as they are")
     if x.axis != 1:
@@ -113,9 +118,11 @@ def _(region: Conv, shape: tuple[int, ...], x: Known) -> Effect:
 def _(region: MatMul, shape: tuple[int, ...], a: Known, *rest: Known) -> Effect:
     dtype = np.dtype(np.float32) if region.y is None else region.y.dtype
     axis = len(shape) - 1
-    if region.weight is None or region.a is None:
-        return opaque(shape, dtype, 1 + len(rest), "a product of activations is not looked through")
-    nonzero = centered(region).any(axis=2)
+    if region.weight is None:
+        return _product_of_activations(region, shape, a, *rest)
+    if region.a is None:
+        return opaque(shape, dtype, 1 + len(rest), "its input's scale is computed at run time")
+    nonzero = multiplies(region)
     if a.axis != axis:
         found = np.flatnonzero(~nonzero.any(axis=1))
         return Effect(_placed(shape, dtype, axis, found, _bias_alone(region, shape, found)), [None])
@@ -123,6 +130,16 @@ def _(region: MatMul, shape: tuple[int, ...], a: Known, *rest: Known) -> Effect:
     if region.bias is not None and region.bias.dtype == np.float32:
         foldable &= value == int(region.a.zero_point)
     return _contraction(region, shape, axis, a, nonzero, foldable)
+
+
+def _product_of_activations(region: MatMul, shape: tuple[int, ...], a: Known, b: Known) -> Effect:
+    """Channels that are not multiplied with each other (heads of attention) stay apart."""
+    if region.y is None or a.shape[:-2] != b.shape[:-2] or a.axis != b.axis or a.axis >= len(shape) - 2:
+        dtype = np.dtype(np.float32) if region.y is None else region.y.dtype
+        return opaque(shape, dtype, 2, "a product of activations mixes its channels")
+    mask, labels = a.mask & b.mask, np.arange(len(a.mask))
+    values = reference.run(region, a.filled(), b.filled()) if mask.any() else None
+    return Effect(Known(shape, region.y.dtype, a.axis, mask, values), [labels, labels])
 
 
 def _contraction(
@@ -152,7 +169,9 @@ def _bias_alone(region: Conv | MatMul, shape: tuple[int, ...], channels: np.ndar
     return np.broadcast_to(values.reshape([-1 if at == axis else 1 for at in range(len(shape))]), part)
 
 
-def _placed(shape: tuple[int, ...], dtype: np.dtype, axis: int, channels: np.ndarray, values: np.ndarray | None) -> Known:
+def _placed(
+    shape: tuple[int, ...], dtype: np.dtype, axis: int, channels: np.ndarray, values: np.ndarray | None
+) -> Known:
     """A tensor whose ``channels`` have ``values``."""
     result = Known.nothing(shape, dtype, axis)
     if values is None or not len(channels):
@@ -197,6 +216,29 @@ def _(region: Binary, shape: tuple[int, ...], *inputs: Known) -> Effect:
     mask = masks[0] & masks[1] | (zeros[0] | zeros[1] if region.op == "mul" else False)
     values = reference.run(region, *(x.filled() for x in inputs)) if mask.any() else None
     return Effect(Known(shape, region.y.dtype, axis, mask, values), labels[: len(inputs)])
+
+
+def with_constant_operand(region: Binary, inputs: Sequence[Known]) -> tuple[Binary, list[int]]:
+    """A binary op with an operand of which everything is known inside it; and which operands are left."""
+    if region.constant is not None:
+        return region, [0]
+    if inputs[1].mask.all():
+        return replace(region, constant=_compact(inputs[1], inputs[0].shape)), [0]
+    if inputs[0].mask.all() and region.op != "sub":
+        values = inputs[0].filled()
+        swapped = replace(region, a=region.b, b=region.a, constant=None)
+        left, right = np.meshgrid(np.unique(values), np.arange(*np.add(region.b.range, (0, 1))).astype(region.b.dtype))
+        if np.array_equal(reference.run(region, left, right), reference.run(swapped, right, left)):
+            return replace(swapped, constant=_compact(inputs[0], inputs[1].shape)), [1]
+    return region, [0, 1]
+
+
+def _compact(x: Known, other: tuple[int, ...]) -> np.ndarray:
+    """A known operand, as one value per channel where that is all it is."""
+    uniform, value = x.uniform()
+    if not uniform.all() or x.shape != other:
+        return x.filled()
+    return value.astype(x.dtype).reshape([-1 if at == x.axis else 1 for at in range(len(x.shape))])
 
 
 def _constant(array: np.ndarray, axis: int) -> Known:

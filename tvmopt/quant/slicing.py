@@ -26,6 +26,11 @@ def centered(region: Conv | MatMul) -> np.ndarray:
     return values.swapaxes(0, 1) if region.transposed else values
 
 
+def nonzero(region: Conv | MatMul) -> np.ndarray:
+    """Whether an output multiplies an input with anything but zero: bool [outputs, inputs], as ``centered``."""
+    return np.asarray(centered(region).any(axis=2))
+
+
 def taken(p: QParams, index: np.ndarray) -> QParams:
     """Parameters of the channels in ``index``."""
     return p if p.axis is None else QParams(p.scale[index], p.zero_point[index], p.axis)
