@@ -74,6 +74,11 @@ def test_inputs_and_outputs_are_floats_or_bytes() -> None:
         tvmopt.compile(demo.INT8_MODEL, io="int4")  # type: ignore[arg-type]
 
 
+def test_kernels_are_objects_or_c() -> None:
+    with pytest.raises(InputError, match="emit is 'rust', neither 'object' nor 'c'"):
+        tvmopt.compile(demo.INT8_MODEL, emit="rust")  # type: ignore[arg-type]
+
+
 def test_shapes_bind_symbolic_dimensions() -> None:
     graph = Graph()
     y = graph.quantize(graph.node("Relu", graph.quantize("x", 0.1, 0)), 0.1, 0)

@@ -19,6 +19,7 @@ from .model import Model
 if TYPE_CHECKING:
     import onnx
 
+    from .backends.static_c import Emit
     from .compression import Compression, Prune, Quantize
     from .passes.pipeline import Io
     from .peers import Feeds, Runner
@@ -54,6 +55,7 @@ def compile(
     threads: int = 1,
     sparsity: bool = True,
     io: Io = "onnx",
+    emit: Emit = "object",
 ) -> Artifact:
     """Compile a model for a target.
 
@@ -64,6 +66,7 @@ def compile(
     sparsity : remove work that is known to give zero or a constant; never changes a result bit.
     io       : "onnx" takes and gives what the ONNX model does; "int8" the 8-bit tensors that its inputs are quantized
                to and its outputs dequantized from, whose scale and zero point are in the artifact's specs.
+    emit     : how a microcontroller's kernels are written: "object" compiled, or "c" as portable C.
 
     Raises
     ------
@@ -78,6 +81,8 @@ def compile(
     _check_threads(threads)
     if io not in ("onnx", "int8"):
         raise InputError(f"io is '{io}', neither 'onnx' nor 'int8'")
+    if emit not in ("object", "c"):
+        raise InputError(f"emit is '{emit}', neither 'object' nor 'c'")
     loaded = _model(model)
     frontend.require_static(loaded)
     with _stage("optimizing", loaded.source):
@@ -85,7 +90,7 @@ def compile(
     with _stage(f"lowering for {found.name}", loaded.source):
         lowered = lowering.lower(grouped, found, threads)
     with _stage(f"generating code for {found.name}", loaded.source):
-        return backends.build(lowered, found, threads)
+        return backends.build(lowered, found, threads, emit)
 
 
 def open(path: str | PathLike[str]) -> Artifact:

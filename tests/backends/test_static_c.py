@@ -89,9 +89,9 @@ def test_threads_are_refused() -> None:
 
 
 def test_too_large_a_model_does_not_link(tmp_path: Path) -> None:
-    """The project knows the board's memory."""
+    """The project knows the memory of the machine that is emulated."""
     board = targets.get("arm/cortex-m4")
-    model = make_model(lambda emit, x: emit(negate, emit(negate, x)), x=((700 << 10,), "int8"))
+    model = make_model(lambda emit, x: emit(negate, emit(negate, x)), x=((3 << 20,), "int8"))
     static_c.build(model, board, tmp_path, {})
     done = subprocess.run(["make", "-s"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "region `RAM' overflowed" in done.stderr

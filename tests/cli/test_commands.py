@@ -55,6 +55,13 @@ def test_compile_for_bytes(tmp_path: Path) -> None:
     assert printed == "logits: int8 [1, 10]\n"
 
 
+def test_compile_to_c(tmp_path: Path) -> None:
+    run("compile", demo.INT8_MODEL, "-o", tmp_path / "m4", "-t", "arm/cortex-m4", "--emit", "c")
+    assert {"model.h", "model.c", "model_kernels.c", "model_data.S"} <= {
+        path.name for path in (tmp_path / "m4").iterdir()
+    }
+
+
 def test_compile_and_run(model: Path, tmp_path: Path) -> None:
     feeds = {"x": np.random.default_rng(5).uniform(-2.6, 2.5, (1, 3, 6, 6)).astype(np.float32)}
     np.savez(tmp_path / "in.npz", **feeds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedError
 from ..model import Model
@@ -12,12 +13,15 @@ from ..runtime import Artifact
 from ..target import Target
 from .manifest import describe
 
+if TYPE_CHECKING:
+    from .static_c import Emit
+
 __all__ = ["Artifact", "build"]
 
 log = logging.getLogger(__name__)
 
 
-def build(model: Model, target: Target, threads: int = 1) -> Artifact:
+def build(model: Model, target: Target, threads: int = 1, emit: Emit = "object") -> Artifact:
     """Compile a lowered model.
 
     A model that needs TVM at run time, for shapes or operators that only then are known, becomes an executable
@@ -26,9 +30,10 @@ def build(model: Model, target: Target, threads: int = 1) -> Artifact:
     What was compiled for another machine runs in the target's emulator, if it names one.
 
     threads : how many threads one inference uses.
+    emit    : how a microcontroller's kernels are written (see ``static_c.build``).
 
     Raises DependencyError without a C compiler for the target, UnsupportedError for threads or symbolic shapes on
-    a microcontroller.
+    a microcontroller, and for C on any other target.
     """
     from . import emulated, library, static_c, vm
 
@@ -39,8 +44,10 @@ def build(model: Model, target: Target, threads: int = 1) -> Artifact:
             raise UnsupportedError(f"target {target.name} runs one thread, not {threads}", file=model.source)
         path = Path(folder.name) / "model"
         path.mkdir()
-        static_c.build(model, target, path, facts)
+        static_c.build(model, target, path, facts, emit)
         return Artifact(path, folder, emulated.engine(path, model, target, facts))
+    if emit == "c":
+        raise UnsupportedError(f"C is written for microcontrollers, {target.name} is none", file=model.source)
     path = Path(folder.name) / "model.so"
     load = None
     try:

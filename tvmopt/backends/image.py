@@ -36,12 +36,22 @@ class Image:
     layout: layout.Layout
 
 
-def make(model: Model, target: Target, name: str, *, alignment: int, stack_bytes: int, parallel: bool) -> Image:
+def make(
+    model: Model,
+    target: Target,
+    name: str,
+    *,
+    alignment: int,
+    stack_bytes: int,
+    parallel: bool,
+    portable: bool = False,
+) -> Image:
     """Plan and lower ``model``.
 
     alignment   : bytes; of every tensor in the workspace and the weights.
     stack_bytes : kernel buffers up to this size are on the stack, larger ones in the workspace.
     parallel    : whether loops may be shared among threads.
+    portable    : kernels are to be written as C, not compiled by LLVM.
 
     Raises UnsupportedError where ``program.read`` does.
     """
@@ -55,7 +65,7 @@ def make(model: Model, target: Target, name: str, *, alignment: int, stack_bytes
         symbol = f"tvmopt_{name}_{re.sub(r'[^A-Za-z0-9_]', '_', call.kernel)}{over}"
         funcs[symbol] = (steps.kernels[call.kernel], {len(call.reads) + o: i for o, i in taken.items()})
         symbols.append(symbol)
-    lowered = kernels.lower(funcs, target, stack_bytes=stack_bytes, parallel=parallel)
+    lowered = kernels.lower(funcs, target, stack_bytes=stack_bytes, parallel=parallel, portable=portable)
     scratch = [lowered.scratch[symbol] for symbol in symbols]
     return Image(
         name, model, target, steps, shared, symbols, lowered, layout.lay_out(steps, shared, scratch, alignment)

@@ -9,6 +9,7 @@ parallel, ``__TVMBackendParallelLaunch`` (templates/parallel.c).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,12 @@ class Kernels:
 
 
 def lower(
-    funcs: Mapping[str, tuple[tirx.PrimFunc, Mapping[int, int]]], target: Target, *, stack_bytes: int, parallel: bool
+    funcs: Mapping[str, tuple[tirx.PrimFunc, Mapping[int, int]]],
+    target: Target,
+    *,
+    stack_bytes: int,
+    parallel: bool,
+    portable: bool = False,
 ) -> Kernels:
     """Lower each function as far as code generation wants it.
 
@@ -46,13 +52,14 @@ def lower(
     stack_bytes : a buffer of at most this size stays on the stack (or in registers), where the compiler may
                   reason about it; larger ones become scratch. In a parallel loop all of them are on the stack.
     parallel    : keep parallel loops; otherwise they become serial ones.
+    portable    : for TVM's C code generator, which has no vectors; otherwise for LLVM.
     """
     import tvm
     from tvm import tirx
 
     expanded = {symbol: exponential.expand(func) for symbol, (func, _) in funcs.items()}
     mod = tvm.IRModule(expanded if parallel else {symbol: _serial(func) for symbol, func in expanded.items()})
-    mod = _passes(target)(mod)
+    mod = _passes(tvm.target.Target("c") if portable else target.tvm(), vectorize=not portable)(mod)
     raw, scratch = {}, {}
     for gv, func in mod.functions.items():
         raw[gv], scratch[gv.name_hint] = _raw_pointers(func, gv.name_hint, funcs[gv.name_hint][1], stack_bytes)
@@ -69,7 +76,7 @@ def write_object(kernels: Kernels, target: Target, path: Path) -> None:
     build(kernels.mod, target.tvm()).write_to_file(str(path), "o")
 
 
-def _passes(target: Target) -> tvm.transform.Pass:
+def _passes(target: tvm.target.Target, *, vectorize: bool) -> tvm.transform.Pass:
     """``tvm.s_tir.pipeline`` for a CPU: without GPU passes and the packed calling convention."""
     import tvm
     from tvm.s_tir import transform as s
@@ -77,7 +84,7 @@ def _passes(target: Target) -> tvm.transform.Pass:
 
     return tvm.transform.Sequential(
         [
-            t.BindTarget(target.tvm()),
+            t.BindTarget(target),
             s.CanonicalizeLoop(),
             s.LowerInitBlock(),
             s.PlanAndUpdateBufferAllocationLocation(),
@@ -91,7 +98,7 @@ def _passes(target: Target) -> tvm.transform.Pass:
             t.BF16ComputeLegalize(),
             t.NarrowDataType(32),
             s.LoopPartition(),
-            t.VectorizeLoop(),
+            t.VectorizeLoop(vectorize),
             t.StorageRewrite(),
             s.HoistIfThenElse(),
             t.UnrollLoop(),
@@ -130,7 +137,8 @@ def _raw_pointers(
         if number in same:
             pointers[number] = pointers[same[number]]
         else:
-            pointers[number] = _pointer(f"p_{param.name}", param.ty.dtype)
+            name = re.sub(r"\W", "_", f"p_{param.name}")
+            pointers[number] = _pointer(name, param.ty.dtype)
         declared.append(tirx.DeclBuffer(param, data=pointers[number]))
 
     on_stack = _allocated_in_parallel(func.body)

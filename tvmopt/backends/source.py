@@ -24,12 +24,9 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
     manifest : what the artifact tells of itself, to which the plan of its memory is added.
     """
     name, model, layout = image.name, image.model, image.layout
-    common: dict[str, str | int] = {
+    common = header(image) | {
         "name": name,
         "NAME": name.upper(),
-        "title": Path(model.source).name.replace("*/", ""),
-        "version": version("tvmopt"),
-        "target": image.target.name,
         "alignment": layout.plan.alignment,
         "workspace_bytes": layout.plan.size,
         "weights_bytes": layout.weights_bytes,
@@ -63,6 +60,12 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
         weights[at : at + data.nbytes] = data.tobytes()
     (folder / f"{name}_weights.bin").write_bytes(weights)
     (folder / f"{name}_manifest.json").write_text(json.dumps(manifest | {"memory": _memory(image)}), encoding="utf-8")
+
+
+def header(image: Image) -> dict[str, str | int]:
+    """What a generated file begins with."""
+    title = Path(image.model.source).name.replace("*/", "")
+    return {"title": title, "version": version("tvmopt"), "target": image.target.name}
 
 
 def _memory(image: Image) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..model import Model
 from ..target import Target
-from . import image, kernels, source
+from . import image, kernels, portable, source
 
 COMPILER = "arm-none-eabi-gcc"
+
+Emit = Literal["object", "c"]
+"""How kernels are written: compiled by LLVM, or as portable C."""
 
 # Enough for MVE's loads of doublewords.
 _ALIGNMENT = 8
@@ -17,22 +20,28 @@ _ALIGNMENT = 8
 _STACK_BYTES = 512
 
 
-def build(model: Model, target: Target, folder: Path, manifest: dict[str, Any]) -> image.Image:
+def build(model: Model, target: Target, folder: Path, manifest: dict[str, Any], emit: Emit = "object") -> image.Image:
     """Write a lowered model into ``folder``; returns what it is made of, for reports.
 
     For an application: ``model.h``, ``model.c``, ``model_data.S`` (with ``model_weights.bin`` and
-    ``model_manifest.json``) and ``model_kernels.o``. Besides, where the target names an emulator, a project that
-    runs the model there: ``main.c``, ``startup.c``, ``firmware.ld`` and ``Makefile``.
+    ``model_manifest.json``) and ``model_kernels.o`` (or ``.c``). Besides, where the target names an emulator, a
+    project that runs the model there: ``main.c``, ``startup.c``, ``firmware.ld`` and ``Makefile``.
 
     manifest : what the artifact tells of itself, to which the plan of its memory is added.
+    emit     : "object" for kernels compiled by LLVM, "c" for portable C.
 
-    Raises UnsupportedError for a model that is not static.
+    Raises UnsupportedError for a model that is not static, or that C cannot express.
     """
-    made = image.make(model, target, "model", alignment=_ALIGNMENT, stack_bytes=_STACK_BYTES, parallel=False)
+    options = {"alignment": _ALIGNMENT, "stack_bytes": _STACK_BYTES}
+    made = image.make(model, target, "model", **options, parallel=False, portable=emit == "c")
     source.write(made, folder, manifest)
-    kernels.write_object(made.kernels, target, folder / "model_kernels.o")
+    written = "model_kernels.c" if emit == "c" else "model_kernels.o"
+    if emit == "c":
+        portable.write(made, folder / written)
+    else:
+        kernels.write_object(made.kernels, target, folder / written)
     if target.emulator is not None:
-        _write_project(made, folder)
+        _write_project(made, folder, written)
     return made
 
 
@@ -48,7 +57,7 @@ def emulator(target: Target) -> list[str]:
     return [*target.emulator.command, *quiet, "-semihosting-config", "enable=on,target=native", "-kernel"]
 
 
-def _write_project(made: image.Image, folder: Path) -> None:
+def _write_project(made: image.Image, folder: Path, written: str) -> None:
     target, model = made.target, made.model
     board = target.emulator
     assert board is not None
@@ -67,6 +76,7 @@ def _write_project(made: image.Image, folder: Path) -> None:
         folder / "Makefile",
         compiler=COMPILER,
         target=target.name,
+        kernels=written,
         flags=" ".join(flags(target)),
         run=" ".join([*emulator(target), "firmware.elf"]),
     )

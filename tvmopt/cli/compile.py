@@ -10,6 +10,7 @@ import click
 from . import options, terminal
 
 if TYPE_CHECKING:
+    from ..backends.static_c import Emit
     from ..passes.pipeline import Io
 
 
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Inputs and outputs: the ONNX model's, or the 8-bit tensors that it makes of them.",
 )
+@click.option(
+    "--emit",
+    type=click.Choice(["object", "c"]),
+    default="object",
+    show_default=True,
+    help="How a microcontroller's kernels are written: compiled, or as portable C.",
+)
 def command(
     model: Path,
     target: str,
@@ -35,6 +43,7 @@ def command(
     shapes: options.Shapes,
     sparsity: bool,
     io: Io,
+    emit: Emit,
 ) -> None:
     """Compile a model and save the artifact."""
     from .. import api
@@ -42,7 +51,9 @@ def command(
 
     found = targets.get(target)
     with terminal.progress():
-        artifact = api.compile(api.load(model, dict(shapes)), found, threads=threads, sparsity=sparsity, io=io)
+        artifact = api.compile(
+            api.load(model, dict(shapes)), found, threads=threads, sparsity=sparsity, io=io, emit=emit
+        )
         artifact.save(output)
     files = list(output.iterdir()) if output.is_dir() else [output]
     size = sum(file.stat().st_size for file in files)
