@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike
 
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import Sequential, common
 
+from ..errors import ModelError, TvmoptError
 from ..model import Model
 from . import operators, shapes, specs, structure
 from .importer import Importer
@@ -18,22 +20,38 @@ from .read import read
 
 def load_source(source: str | PathLike[str] | bytes | onnx.ModelProto, bound: Mapping[str, Sequence[int]]) -> Model:
     """Read, check, bind, normalize and import; see ``frontend.load``."""
-    file = read(source)
-    structure.check(file.proto)
-    model = ir.from_proto(file.proto)
-    if file.folder is not None:
-        ir.external_data.set_base_dir(model.graph, file.folder)
-    output_names = [str(value.name) for value in model.graph.outputs]
-    _prepare(model)
-    operators.check(model)
-    model.opset_imports.setdefault("", onnx.defs.onnx_opset_version())
-    shapes.bind(model, bound)
-    shapes.infer(model, strict=True)
+    with _checking():
+        file = read(source)
+        structure.check(file.proto)
+        model = ir.from_proto(file.proto)
+        if file.folder is not None:
+            ir.external_data.set_base_dir(model.graph, file.folder)
+        output_names = [str(value.name) for value in model.graph.outputs]
+        _prepare(model)
+        operators.check(model)
+        model.opset_imports.setdefault("", onnx.defs.onnx_opset_version())
+        shapes.bind(model, bound)
+        shapes.infer(model, strict=True)
     normalize(model)
     mod = Importer(model).run()
     inputs = specs.of_inputs(model.graph, mod)
     outputs = specs.of_outputs(model.graph, mod, output_names)
     return Model(mod, inputs, outputs, sha256=file.sha256)
+
+
+@contextmanager
+def _checking() -> Iterator[None]:
+    """What the onnx packages stumble over, before anything is made of the model, is wrong with the model."""
+    try:
+        yield
+    except TvmoptError:
+        raise
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        lines = str(cause).splitlines() or [type(cause).__name__]
+        raise ModelError(f"it is damaged, or is no valid ONNX: {lines[0].rstrip('.')}") from error
 
 
 def _prepare(model: ir.Model) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
@@ -11,6 +12,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
+from onnx import TensorProto
 
 from ..errors import ModelError
 
@@ -51,11 +53,10 @@ def read(source: str | PathLike[str] | bytes | onnx.ModelProto) -> Source:
         raise ModelError("there is no graph in it; is this an ONNX file?")
     files: set[Path] = set()
     for tensor in tensors(proto.graph):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        if tensor.data_location == TensorProto.EXTERNAL:
             files.add(_external_file(tensor, folder))
-        elif tensor.HasField("raw_data") and len(tensor.raw_data) != _nbytes(tensor):
-            reason = f"its shape needs {_nbytes(tensor)} bytes, its data has {len(tensor.raw_data)}"
-            raise ModelError(reason, node=tensor.name)
+        else:
+            _check_data(tensor)
     for path in sorted(files):
         with path.open("rb") as file:
             while chunk := file.read(1 << 24):
@@ -80,7 +81,23 @@ def _parse(data: bytes) -> onnx.ModelProto:
         raise ModelError(reason) from None
 
 
-def _external_file(tensor: onnx.TensorProto, folder: Path | None) -> Path:
+def _check_data(tensor: TensorProto) -> None:
+    """Raise unless a tensor has as much data as its shape asks for, in the field for its type."""
+    need = _nbytes(tensor)
+    if tensor.HasField("raw_data"):
+        have, unit = len(tensor.raw_data), "bytes"
+    else:
+        have, unit = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))), "values"
+        count = math.prod(tensor.dims)
+        if tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
+            need = 2 * count
+        else:
+            need = count if _bits(tensor) >= 8 else need  # narrow values are packed, a byte in each value
+    if have != need:
+        raise ModelError(f"its shape needs {need} {unit}, its data has {have}", node=tensor.name)
+
+
+def _external_file(tensor: TensorProto, folder: Path | None) -> Path:
     """The file that holds a tensor's data; it lies in ``folder`` and is long enough."""
     info = {entry.key: entry.value for entry in tensor.external_data}
     location = info.get("location", "")
@@ -109,7 +126,7 @@ def _external_file(tensor: onnx.TensorProto, folder: Path | None) -> Path:
     return path
 
 
-def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+def tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
     """All tensors stored in a graph: initializers and attributes, subgraphs included."""
     yield from graph.initializer
     for node in graph.node:
@@ -121,15 +138,17 @@ def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
                 yield from tensors(subgraph)
 
 
-def _nbytes(tensor: onnx.TensorProto) -> int:
+def _nbytes(tensor: TensorProto) -> int:
     """Bytes of a tensor's packed data (4-bit types: two elements a byte)."""
-    count = 1
-    for dim in tensor.dims:
-        if dim < 0:
-            raise ModelError(f"its shape {list(tensor.dims)} has a negative dimension", node=tensor.name)
-        count *= dim
+    if any(dim < 0 for dim in tensor.dims):
+        raise ModelError(f"its shape {list(tensor.dims)} has a negative dimension", node=tensor.name)
+    return -(-math.prod(tensor.dims) * _bits(tensor) // 8)
+
+
+def _bits(tensor: TensorProto) -> int:
+    if tensor.data_type == TensorProto.STRING:
+        return 8  # of no meaning: strings are never raw or external
     try:
-        bits = ir.DataType(tensor.data_type).bitwidth
+        return int(ir.DataType(tensor.data_type).bitwidth)
     except (TypeError, ValueError):
-        raise ModelError(f"tensors of ONNX data type {tensor.data_type} have no bytes", node=tensor.name) from None
-    return -(-count * bits // 8)
+        raise ModelError(f"ONNX has no tensors of data type {tensor.data_type}", node=tensor.name) from None

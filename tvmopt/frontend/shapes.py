@@ -42,8 +42,10 @@ def bind(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> None:
     for value in inputs.values():
         if value.shape is not None:
             value.shape = ir.Shape([bound.get(_symbol(dim), dim) for dim in value.shape])
-    for value in [output for node in model.graph for output in node.outputs]:
-        value.shape = None  # what the file says of them was said for symbols
+    for node in model.graph:
+        if bound or not node.domain:  # what the file says of them is outdated, or is inferred again
+            for value in node.outputs:
+                value.shape = None
 
 
 def _symbol(dim: int | ir.SymbolicDim) -> str:
@@ -82,8 +84,8 @@ def _without_weights(model: ir.Model) -> onnx.ModelProto:
     """The model with its large initializers turned into inputs, so that it fits into a protobuf message."""
     graph = onnx.GraphProto(name="main")
     graph.node.extend(ir.to_proto(node) for node in model.graph)
-    graph.input.extend(ir.to_proto(value) for value in model.graph.inputs)
-    graph.output.extend(ir.to_proto(value) for value in model.graph.outputs)
+    graph.input.extend(_info(value) for value in model.graph.inputs)
+    graph.output.extend(_info(value) for value in model.graph.outputs)
     for value in model.graph.initializers.values():
         assert value.const_value is not None
         if value.const_value.nbytes <= _SMALL_BYTES:
@@ -92,14 +94,18 @@ def _without_weights(model: ir.Model) -> onnx.ModelProto:
             graph.initializer.append(tensor)
         else:
             value.type, value.shape = ir.TensorType(value.const_value.dtype), ir.Shape(value.const_value.shape)
-            graph.input.append(ir.to_proto(value))
+            graph.input.append(_info(value))
     outputs = {value.name for value in model.graph.outputs}
     for node in model.graph:
         for value in node.outputs:
             if value.name not in outputs and value.type is not None:
-                graph.value_info.append(ir.to_proto(value))
+                graph.value_info.append(_info(value))
     opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
     return onnx.ModelProto(ir_version=onnx.IR_VERSION, opset_import=opsets, graph=graph)
+
+
+def _info(value: ir.Value) -> onnx.ValueInfoProto:
+    return onnx.ValueInfoProto(name=value.name) if value.type is None else ir.to_proto(value)
 
 
 def _model_error(message: str) -> ModelError:
