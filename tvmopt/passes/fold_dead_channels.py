@@ -20,6 +20,9 @@ from .channels import Contraction, Effect, Known, effect, opaque, with_constant_
 from .fewer_channels import on_fewer_channels, retyped
 from .graph import Graph, Rewriter, operands, rewrite, substitute
 
+REMOVED_CHANNELS = "tvmopt.removed_channels"
+"""Module attribute: ONNX value name -> how many of its channels were removed."""
+
 KEPT_CHANNELS = "tvmopt.kept_channels"
 """Module attribute: ONNX value name -> why it has channels that are constant or that nothing reads."""
 
@@ -36,13 +39,22 @@ class FoldDeadChannels:
     Bit-exact: what a constant channel adds to a sum is added to its int32 bias, and a channel that meets a
     padded border stays unless the padding has its value (or what comes of it there is the same).
 
-    Why constant or unread channels stay, where some do, goes into the module's attribute ``tvmopt.kept_channels``.
+    How many channels of a tensor went goes into the module's attribute ``tvmopt.removed_channels``; why constant or
+    unread ones stay, where some do, into ``tvmopt.kept_channels``.
     """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        reasons: dict[str, str] = {}
-        mod = rewrite(mod, lambda graph, mod: _Fold(graph, mod, reasons))
-        return _without_unused_composites(mod).with_attr(KEPT_CHANNELS, reasons)
+        removed: dict[str, int] = {}
+        kept: dict[str, str] = {}
+
+        def fold(graph: Graph, mod: tvm.IRModule) -> Rewriter:
+            rewriter = _Fold(graph, mod)
+            removed.update({var.name: int(np.sum(~left)) for var, left in rewriter.left.items() if not left.all()})
+            kept.update(rewriter.reasons())
+            return rewriter
+
+        mod = _without_unused_composites(rewrite(mod, fold))
+        return mod.with_attrs({REMOVED_CHANNELS: removed, KEPT_CHANNELS: kept})
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +68,7 @@ class _Step:
 
 
 class _Fold(Rewriter):
-    def __init__(self, graph: Graph, mod: tvm.IRModule, reasons: dict[str, str]) -> None:
+    def __init__(self, graph: Graph, mod: tvm.IRModule) -> None:
         super().__init__(graph, mod)
         self.mod = mod
         parts = Counter(value.tuple_value for _, value in graph.bindings if isinstance(value, relax.TupleGetItem))
@@ -71,7 +83,6 @@ class _Fold(Rewriter):
         for var in [*graph.function.params, *(var for var, _ in graph.bindings)]:
             self.analyse(var)
         self.left = self.settle()
-        reasons.update(self.reasons())
 
     def analyse(self, var: Var) -> None:
         """Note what is known of ``var``, and what computes it."""

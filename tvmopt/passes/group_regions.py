@@ -77,9 +77,10 @@ class _Group(Rewriter):
         except Unfit as reason:
             if name == "relax.add":  # not a bias: whatever uses it will say why
                 return None
-            for inner in [*self.cone(var), var]:
-                noted.setdefault(inner.name, str(reason))
+            noted.setdefault(var.name, str(reason))
             if name == "relax.quantize":
+                for inner in self.cone(var):
+                    noted.setdefault(inner.name, str(reason))
                 return self.edge(var)
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from ..model import Model
@@ -23,6 +23,11 @@ class Layer:
     op     : what it does: a region's kind, or the name of a Relax op.
     where  : "int8" integer arithmetic; "float"; "move" no arithmetic at all, in whatever type the data has.
     reason : why it runs in float; "" where it does not.
+    dead_channels    : output channels of its weight with nothing but zeros; dead_inputs: likewise.
+    zero_blocks      : "outputs x inputs" -> share of such blocks of its weight that are all zero.
+    pattern          : "2:4" or "1:4" where its weight has at most so many of 4 input channels; else "".
+    removed_channels : how many channels of its result were folded away.
+    kept_channels    : why it has channels that are constant, or that nothing reads; "" where it has none.
     """
 
     name: str
@@ -34,12 +39,18 @@ class Layer:
     weights: int
     zero_weights: int
     dead_channels: int
+    dead_inputs: int = 0
+    zero_blocks: dict[str, float] = field(default_factory=dict)
+    pattern: str = ""
+    removed_channels: int = 0
+    kept_channels: str = ""
 
 
 @dataclass(frozen=True)
 class Summary:
     """Sums over a model, before and after dead channels were folded.
 
+    activation_bytes : of all tensors that ops write, were they all kept.
     zero_fraction : of 8-bit weights that equal their zero point, before folding; 0 without such weights.
     dead_channels : output channels of only zeros, before folding.
     """
@@ -48,6 +59,8 @@ class Summary:
     macs_after_folding: int
     weight_bytes: int
     weight_bytes_after_folding: int
+    activation_bytes: int
+    activation_bytes_after_folding: int
     zero_fraction: float
     dead_channels: int
     quantized_ops: int
@@ -57,18 +70,32 @@ class Summary:
 def layers(model: Model) -> list[Layer]:
     """Every op of a grouped model, in order."""
     from ..quant.cost import call_cost, calls, composite_kind, computes_in_float
+    from ..quant.regions import Conv, MatMul
     from ..quant.relax_form import from_function
     from ..quant.relax_form.scope import op_name
+    from ..quant.sparsity import analyse
 
+    removed, kept = (dict(model.mod.get_attr(f"tvmopt.{name}_channels") or {}) for name in ("removed", "kept"))
     found = []
     for call, name in calls(model.mod):
-        op, where, reason = op_name(call).removeprefix("relax."), "move", ""
+        layer = Layer(
+            name=str(name),
+            op=str(op_name(call)).removeprefix("relax."),
+            where="float" if computes_in_float(call) else "move",
+            reason=model.float_reasons.get(name, ""),
+            **call_cost(model.mod, call),  # type: ignore[arg-type]
+            removed_channels=int(removed.get(name, 0)),
+            kept_channels=str(kept.get(name, "")),
+        )
         if composite_kind(model.mod, call) is not None:
             region = from_function(model.mod[call.op])
-            op, where = (op if region is None else describe(region)), "int8"
-        elif computes_in_float(call):
-            where, reason = "float", model.float_reasons.get(name, "")
-        found.append(Layer(str(name), str(op), where, reason, **call_cost(model.mod, call)))  # type: ignore[arg-type]
+            layer = replace(layer, op=layer.op if region is None else describe(region), where="int8", reason="")
+            if isinstance(region, (Conv, MatMul)) and region.weight is not None:
+                zeros = analyse(region)
+                layer = replace(
+                    layer, dead_inputs=zeros.dead_inputs, zero_blocks=zeros.zero_blocks, pattern=zeros.pattern
+                )
+        found.append(layer)
     return found
 
 
@@ -106,6 +133,8 @@ def summary(model: Model) -> Summary:
         after["macs"],
         before["weight_bytes"],
         after["weight_bytes"],
+        before["activation_bytes"],
+        after["activation_bytes"],
         before["zero_weights"] / before["weights"] if before["weights"] else 0.0,
         before["dead_channels"],
         now["regions"],

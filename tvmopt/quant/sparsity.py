@@ -1,0 +1,67 @@
+"""Where the zeros of a weight are: channels, blocks that kernels can skip, N:M structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .regions import Conv, MatMul
+from .slicing import centered
+
+BLOCKS = ((16, 64), (16, 4), (16, 1), (4, 1), (1, 4))
+"""Outputs x inputs of the blocks that kernels skip: tiles of AMX and VNNI, and finer ones for matrix x vector."""
+
+PATTERNS = ((1, 4), (2, 4))
+"""N:M patterns that hardware knows, strictest first: N of M consecutive input channels are not zero."""
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """The zeros of a weight: elements equal to its zero point.
+
+    Attributes
+    ----------
+    weights, zeros : elements, all and zero.
+    dead_outputs   : output channels with nothing but zeros; dead_inputs: likewise.
+    zero_blocks    : "outputs x inputs" -> share of such blocks, at one place of the kernel, that are all zero.
+    pattern        : the strictest of ``PATTERNS`` that it follows, as "2:4"; "" for none.
+    """
+
+    weights: int
+    zeros: int
+    dead_outputs: int
+    dead_inputs: int
+    zero_blocks: dict[str, float]
+    pattern: str
+
+
+def analyse(region: Conv | MatMul) -> Zeros:
+    """Find the zeros in the weight of a region that has one."""
+    used = centered(region) != 0
+    return Zeros(
+        used.size,
+        int(used.size - np.count_nonzero(used)),
+        int(np.count_nonzero(~used.any(axis=(1, 2)))),
+        int(np.count_nonzero(~used.any(axis=(0, 2)))),
+        {f"{rows}x{columns}": zero_blocks(used, rows, columns) for rows, columns in BLOCKS},
+        next((f"{n}:{m}" for n, m in PATTERNS if follows(used, n, m)), ""),
+    )
+
+
+def zero_blocks(used: np.ndarray, rows: int, columns: int) -> float:
+    """Share of blocks of ``rows`` outputs x ``columns`` inputs in which nothing is used; the last may be smaller.
+
+    used : bool [outputs, inputs, taps].
+    """
+    blocks = np.logical_or.reduceat(used, range(0, used.shape[0], rows), axis=0)
+    blocks = np.logical_or.reduceat(blocks, range(0, used.shape[1], columns), axis=1)
+    return 1 - float(np.count_nonzero(blocks)) / blocks.size
+
+
+def follows(used: np.ndarray, n: int, m: int) -> bool:
+    """Whether at most n of every m consecutive inputs are used, for every output and tap; inputs a multiple of m."""
+    outputs, inputs, taps = used.shape
+    if inputs % m:
+        return False
+    return bool((used.reshape(outputs, inputs // m, m, taps).sum(axis=2) <= n).all())
