@@ -171,3 +171,15 @@ def test_header_is_saved_beside_the_library(tmp_path: Path) -> None:
     )
     link.run([*link.compiler(host), "-std=c11", "main.c", "net.so", "-Wl,-rpath,.", "-o", "main"], tmp_path)
     subprocess.run(["./main"], cwd=tmp_path, check=True)
+
+
+def test_plan_is_saved_beside_the_library(tmp_path: Path) -> None:
+    """Who lives where in the workspace, and when; and what each step reads and writes."""
+    model = make_model(lambda emit, x: emit(big_scratch, emit(big_scratch, x)), x=((40, 64), "float32"))
+    backends.build(model, targets.get("host")).save(tmp_path / "net.so")
+    rows = [line.split() for line in (tmp_path / "net.plan.txt").read_text().splitlines()]
+    assert ["0", "10240", "0..0", "scratch", "of", "big_scratch"] in rows
+    assert ["0", "10240", "1..1", "scratch", "of", "big_scratch"] in rows
+    steps = {row[0]: row[1:] for row in rows if "->" in row}
+    assert steps["0"][:3] == ["tvmopt_model_big_scratch:", "x", "(inputs[0])"]
+    assert steps["1"][-1] == "(outputs[0])"

@@ -75,6 +75,9 @@ def test_saved_project_builds_and_runs(tmp_path: Path) -> None:
     model = make_model(lambda emit, x: emit(negate, x), x=((800,), "int8"))
     backends.build(model, board).save(tmp_path / "net")
     x = np.arange(1600, dtype="int16").astype("int8")
+    plan = (tmp_path / "net" / "model.plan.txt").read_text()
+    assert "arena 0 bytes" in plan
+    assert "0  tvmopt_model_negate: x (inputs[0]) -> " in plan
     run(["make", "-s"], cwd=tmp_path / "net")
     done = run(["make", "-s", "run"], cwd=tmp_path / "net", input=x.tobytes())
     assert done.stdout == (-x).tobytes(), "two calls of 800 elements each"

@@ -64,7 +64,7 @@ def test_saving_replaces_a_file_in_use(artifact, saved):
     opened = runtime.open(saved)
     artifact.save(saved)
     check(opened)
-    assert {path.suffix for path in saved.parent.iterdir()} <= {"", ".h"}, "no partial file is left"
+    assert {path.suffix for path in saved.parent.iterdir()} <= {"", ".h", ".txt"}, "no partial file is left"
 
 
 def test_manifest(artifact):

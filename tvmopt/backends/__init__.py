@@ -51,7 +51,7 @@ def build(model: Model, target: Target, threads: int = 1, emit: Emit = "object")
     path = Path(folder.name) / "model.so"
     load = None
     try:
-        data = library.build(model, target, facts, threads, path.with_suffix(".h"))
+        data = library.build(model, target, facts, threads, beside=path)
         load = emulated.engine(path, model, target, facts)
     except UnsupportedError as reason:
         log.info("%s: %s; using TVM's virtual machine", model.source, reason.reason)

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import abi
 from ..model import Model
+from ..runtime.artifact import BESIDE
 from ..target import Target
 from . import image, kernels, link, source
 
@@ -19,13 +20,13 @@ _EXPORTS = "{ global: tvmopt_model_describe; tvmopt_model_check; tvmopt_model_ru
 
 
 def build(
-    model: Model, target: Target, manifest: dict[str, Any], threads: int = 1, header: Path | None = None
+    model: Model, target: Target, manifest: dict[str, Any], threads: int = 1, beside: Path | None = None
 ) -> bytes:
     """Compile a lowered model; returns the file.
 
     manifest : what the library tells of itself, to which the plan of its memory is added.
     threads  : that one call uses; the library has workers of its own if there is more than one.
-    header   : where to write the header for C.
+    beside   : where to write, with suffixes of their own, what else there is for people: ``BESIDE``.
 
     Raises UnsupportedError for a model that is not static, DependencyError without a C compiler.
     """
@@ -44,6 +45,7 @@ def build(
             files.append("parallel.c")
             flags += ["-pthread", f"-DTHREADS={threads}"]
         link.run([*compiler, *flags, "-o", "model.so", *files, "-lm"], folder)
-        if header is not None:
-            shutil.copy(folder / "model.h", header)
+        if beside is not None:
+            for suffix in BESIDE:
+                shutil.copy(folder / f"model{suffix}", beside.with_suffix(suffix))
         return abi.seal((folder / "model.so").read_bytes())

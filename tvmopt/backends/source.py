@@ -1,4 +1,7 @@
-"""Writes what is linked with the kernels into an artifact: header, entry function, constants, manifest."""
+"""Writes what is linked with the kernels into an artifact: header, entry function, constants, manifest.
+
+And, for people, the plan of its memory.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from .layout import Place
 
 
 def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
-    """Write ``<name>.h``, ``.c``, ``_data.S``, ``_weights.bin`` and ``_manifest.json`` into ``folder``.
+    """Write ``<name>.h``, ``.c``, ``_data.S``, ``_weights.bin``, ``_manifest.json``, ``.plan.txt`` into ``folder``.
 
     manifest : what the artifact tells of itself, to which the plan of its memory is added.
     """
@@ -60,6 +63,7 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
         weights[at : at + data.nbytes] = data.tobytes()
     (folder / f"{name}_weights.bin").write_bytes(weights)
     (folder / f"{name}_manifest.json").write_text(json.dumps(manifest | {"memory": _memory(image)}), encoding="utf-8")
+    (folder / f"{name}.plan.txt").write_text(_plan(image), encoding="utf-8")
 
 
 def header(image: Image) -> dict[str, str | int]:
@@ -81,6 +85,23 @@ def _memory(image: Image) -> dict[str, Any]:
             for b, at in zip(plan.buffers, plan.offsets, strict=True)
         ],
     }
+
+
+def _plan(image: Image) -> str:
+    """For people: where every buffer of the workspace lives, and when: from which step to which."""
+    program, layout = image.program, image.layout
+    lines = [f"{header(image)['title']} for {image.target.name}", "", layout.plan.report(), "", "steps"]
+    for step, (call, symbol) in enumerate(zip(program.calls, image.symbols, strict=True)):
+        reads, writes = (
+            ", ".join(f"{program.tensors[t].name} ({_where(layout.places[t])})" for t in tensors)
+            for tensors in ([t for t in call.reads if program.tensors[t].data is None], call.writes)
+        )
+        lines.append(f"{step:>5}  {symbol}: {reads} -> {writes}")
+    return "\n".join(lines) + "\n"
+
+
+def _where(place: Place) -> str:
+    return f"{place.memory} at {place.at}" if place.memory == "workspace" else f"{place.memory}[{place.at}]"
 
 
 def template(name: str) -> Path:

@@ -23,6 +23,9 @@ from ..model import TensorSpec
 from . import vm
 from .library import Library
 
+BESIDE = (".h", ".plan.txt")
+"""What lies beside a shared library, by suffix: its header for C; who lives where in its workspace, and when."""
+
 
 class Engine(Protocol):
     """A loaded file."""
@@ -131,7 +134,8 @@ class Artifact:
         return Timing(statistics.median(times), min(times), statistics.fmean(times), repeats)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the file, with its header for C beside it where there is one, or the folder for a microcontroller.
+        """Write the file, and beside it its header for C and the plan of its memory where there are such (``BESIDE``);
+        or the folder for a microcontroller.
 
         A file that is in use under that name is replaced, not overwritten; in a folder, files of other names stay.
 
@@ -144,8 +148,9 @@ class Artifact:
                 return
             shutil.copyfile(self.path, part)
             part.replace(path)
-            if self.path.with_suffix(".h").exists():
-                shutil.copyfile(self.path.with_suffix(".h"), Path(path).with_suffix(".h"))
+            for suffix in BESIDE:
+                if self.path.with_suffix(suffix).exists():
+                    shutil.copyfile(self.path.with_suffix(suffix), Path(path).with_suffix(suffix))
         except OSError as error:
             part.unlink(missing_ok=True)
             raise ArtifactError(f"cannot be written: {error.strerror}", file=path) from None
