@@ -83,7 +83,10 @@ def test_what_a_converter_says_comes_with_the_node(capfd):
     body = "g (float[2,3] x, int64[1] k) => (float[2,K] v, int64[2,K] i) { v, i = TopK(x, k) }"
     with pytest.raises(UnsupportedError) as caught:
         frontend.load(model(body))
-    assert str(caught.value) == "<memory>: node 'TopK:v': TopK cannot be imported: TopK k must be a constant"
+    assert str(caught.value) == (
+        "<memory>: node 'TopK:v': TopK cannot be imported: TopK k must be a constant "
+        "(it may be supported when 'k' is a constant)"
+    )
     assert capfd.readouterr() == ("", "")
 
 
@@ -92,6 +95,11 @@ def test_attribute_that_the_converter_does_not_read():
     with pytest.raises(UnsupportedError, match="SpaceToDepth:y': attribute 'mode' of SpaceToDepth is not supported"):
         frontend.load(model(body, opset=28))
     compare(model("g (float[1,4,2,2] x) => (float[1,16,1,1] y) { y = SpaceToDepth<blocksize=2>(x) }"))
+
+
+def test_output_whose_shape_depends_on_the_data():
+    with pytest.raises(UnsupportedError, match="the shape of the graph output 'y' depends on the data"):
+        frontend.load(model("g (float[4] x) => (int64[1,n] y) { y = NonZero(x) }"))
 
 
 def test_string_input():

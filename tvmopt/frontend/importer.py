@@ -103,7 +103,8 @@ class Importer:
             error.node = error.node or node.name
             raise
         except Exception as error:
-            raise UnsupportedError(f"{node.op_type} cannot be imported: {_reason(error)}", node=node.name) from error
+            reason = f"{node.op_type} cannot be imported: {_reason(error)}"
+            raise UnsupportedError(reason, node=node.name, hint=_way_out(node)) from error
         if isinstance(expr, relax.Tuple):
             items = list(expr)
         elif isinstance(getattr(expr, "ty", None), relax.TupleType):
@@ -173,7 +174,17 @@ def _attribute(attribute: ir.Attr) -> Any:
 
 def _reason(error: Exception) -> str:
     """The last line of a converter's complaint, without where in TVM it was raised."""
-    if isinstance(error, KeyError):
-        return f"it has no {error}"
+    if isinstance(error, AttributeError | IndexError | KeyError | TypeError):  # it did not foresee this case
+        return "TVM's converter does not know this case of it"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__).rstrip(".")
+
+
+def _way_out(node: ir.Node) -> str | None:
+    """What usually helps: sizes, axes and the like that are constants."""
+    computed = [
+        f"'{value.name}'"
+        for value in node.inputs[1:]
+        if value is not None and value.const_value is None and value.shape is not None and len(value.shape) < 2
+    ]
+    return f"it may be supported when {', '.join(computed)} is a constant" if computed else None

@@ -60,7 +60,9 @@ def _parameters(node: ir.Node) -> tuple[float | None, int | None]:
 
 
 def _spec(name: str, ty: relax.TensorType, quantization: tuple[float | None, int | None]) -> TensorSpec:
-    if not isinstance(ty, relax.TensorType) or not isinstance(ty.shape, relax.ShapeExpr):
-        raise UnsupportedError(f"the graph output '{name}' is no tensor, or one of unknown shape")
+    if not isinstance(ty, relax.TensorType):
+        raise UnsupportedError(f"the graph output '{name}' is not a tensor")
+    if not isinstance(ty.shape, relax.ShapeExpr):
+        raise UnsupportedError(f"the shape of the graph output '{name}' depends on the data")
     shape = tuple(int(dim) if isinstance(dim, tirx.IntImm) else str(dim) for dim in ty.shape)
     return TensorSpec(name, shape, str(ty.dtype.dtype), *quantization)
