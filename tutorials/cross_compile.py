@@ -36,7 +36,8 @@ scratch = tempfile.TemporaryDirectory()
 # %% [markdown]
 # ## A Linux board
 #
-# The artifact is a shared library for the board, as it is for this machine, and its header.
+# The artifact is a shared library for the board, as it is for this machine. Beside it lie its header and a plan of its
+# memory: which buffer lives where in the workspace, and when.
 
 # %%
 board = tvmopt.compile(model, "arm/cortex-a72")

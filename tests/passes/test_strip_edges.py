@@ -126,11 +126,11 @@ def dequantized(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
     return reference.dequantize(array, QParams.per_tensor(spec.scale, spec.zero_point, spec.dtype))
 
 
-def check_same(path: Path, target: str, draw: tuple[float, float]) -> None:
+def check_same(model: Path | onnx.ModelProto, target: str, draw: tuple[float, float], dtype: str = "int8") -> None:
     """An artifact of bytes gives what the one of floats does, as bytes."""
-    here, bytes_ = tvmopt.compile(path), tvmopt.compile(path, target, io="int8")
+    here, bytes_ = tvmopt.compile(model), tvmopt.compile(model, target, io="int8")
     ((x,), (y,)) = bytes_.inputs, bytes_.outputs
-    assert (x.dtype, y.dtype) == ("int8", "int8")
+    assert (x.dtype, y.dtype) == (dtype, dtype)
     rng = np.random.default_rng(0)
     for _ in range(3):
         values = rng.uniform(*draw, x.shape).astype("float32")
@@ -142,6 +142,22 @@ def check_same(path: Path, target: str, draw: tuple[float, float]) -> None:
 
 def test_demo_takes_and_gives_bytes() -> None:
     check_same(demo.INT8_MODEL, "host", (0, 16))
+
+
+def unsigned() -> onnx.ModelProto:
+    """A move at the end, and tensors that kernels keep as int8 on some targets."""
+    graph = Graph()
+    x = graph.quantize("x", 0.02, 100, "uint8")
+    w = graph.weight(np.random.default_rng(0).integers(-127, 128, (8, 3, 3, 3), np.int8), 0.01)
+    y = graph.quantize(graph.node("Relu", graph.node("Conv", x, w, pads=[1, 1, 1, 1])), 0.05, 0, "uint8")
+    return graph.model([1, 3, 6, 6], [graph.node("Transpose", y, perm=[0, 2, 3, 1])])
+
+
+@pytest.mark.parametrize("target", ["host", "arm/cortex-m4"])
+def test_unsigned_bytes(target: str) -> None:
+    if target != "host":
+        tools.need(*tools.BARE_METAL)
+    check_same(unsigned(), target, (-2, 3), "uint8")
 
 
 def test_autoencoder_takes_and_gives_bytes_on_a_board(mlperf_tiny: dict[str, Path]) -> None:
