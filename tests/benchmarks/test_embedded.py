@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from benchmarks import embedded
+from tests import tools
 from tvmopt.errors import UnsupportedError
 
 
 def test_counts_are_the_same_every_time(shared: Path) -> None:
-    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"needs {tool}")
+    tools.need(*tools.BARE_METAL)
     first, second = (embedded.measure("ad", "arm/cortex-m4") for _ in range(2))
     assert first == second
     assert first.workspace_bytes <= 2048
