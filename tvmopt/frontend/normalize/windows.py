@@ -6,12 +6,17 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from ...errors import ModelError
 from .builder import Builder, Rule, static_shape
+
+_MODES = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
 def _auto_pad(to: Builder) -> Sequence[ir.Value] | None:
     """op(auto_pad) -> op(pads), begins then ends; SAME means ceil(size / stride) windows (specification, opset 22)."""
     mode = to.node.attributes.get_string("auto_pad", "NOTSET")
+    if mode not in _MODES:
+        raise ModelError(f"auto_pad is '{mode}', one of {', '.join(_MODES)} is needed", node=to.node.name)
     if mode == "NOTSET":
         return None
     shape, weight = static_shape(to.input(0)), static_shape(to.input(1))
