@@ -124,14 +124,14 @@ def markdown(report: Report) -> str:
 def main(names: list[str], vs: list[str], threads: list[str], target: str, as_json: bool, write: bool) -> None:
     with terminal.progress():
         report = Report([measure(expand(names), vs, int(count), target) for count in threads])
-    if write:
-        REPORT.write_text(markdown(report))
     if as_json:
         terminal.print_json(report)
-        return
-    for run in report.runs:
-        terminal.print_table(run.setting, *table(run))
-        click.echo("\n".join(notes(run)))
+    else:
+        for run in report.runs:
+            terminal.print_table(run.setting, *table(run))
+            click.echo("\n".join(notes(run)))
+    if write:
+        REPORT.write_text(markdown(report))
 
 
 if __name__ == "__main__":
