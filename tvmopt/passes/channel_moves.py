@@ -35,7 +35,7 @@ def effect_of_move(call: relax.Call, inputs: list[Known], index: int = 0) -> Eff
         return Effect(Known(shape, dtype, 1, constant, values), [np.arange(shape[1])])
     column = np.arange(x.shape[x.axis]).reshape([-1 if at == x.axis else 1 for at in range(len(x.shape))])
     numbers = move(call, np.broadcast_to(column, x.shape), -1, index)
-    found = None if numbers is None else _axis_of(numbers, x.axis)
+    found = None if numbers is None or numbers.size == 0 else _axis_of(numbers, x.axis)
     if found is None:
         return opaque(shape, dtype, 1, f"{op_name(call).removeprefix('relax.')} mixes its channels")
     axis, labels = found

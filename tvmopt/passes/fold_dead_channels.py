@@ -140,7 +140,7 @@ class _Fold(Rewriter):
             left[var] |= bool(step.effect.whole)
         while True:
             self.spread(left, both_ways=True)
-            empty = [channels for channels in left.values() if not channels.any()]
+            empty = [channels for channels in left.values() if channels.size and not channels.any()]
             if not empty:
                 return left
             empty[-1][0] = True
