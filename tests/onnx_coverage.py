@@ -70,10 +70,18 @@ def run(case: Any) -> Result:
         for inputs, wanted in _data(case, model):
             Runner.assert_similar_outputs(wanted, compiled.run(inputs), case.rtol, case.atol)
     except AssertionError as error:
-        return Result("differs", " ".join(str(error).split("\n\n")[0].split()))
+        return Result("differs", _difference(str(error)))
     except Exception as error:
         return Result("failed", f"{type(error).__name__}: {error}".splitlines()[0])
     return Result("passed")
+
+
+def _difference(message: str) -> str:
+    """How much, and by how much, in numpy's words."""
+    found = re.findall(
+        r"(?:Mismatched elements|Max absolute difference[^:]*|Max relative difference[^:]*): .*", message
+    )
+    return "; ".join(found) or " ".join(message.split())
 
 
 def _data(case: Any, model: Any) -> Iterator[tuple[list[Any], list[Any]]]:

@@ -1,4 +1,5 @@
-"""Nodes whose inputs are all constants -> a constant; ``Shape`` and ``Size`` of a static shape likewise.
+"""Nodes whose inputs are all constants -> a constant; ``Shape`` and ``Size`` of a static shape likewise, and what has
+no elements.
 
 Weights that are quantized stay so: DequantizeLinear is never folded, so nothing behind it is.
 QuantizeLinear of a constant is: it leaves the quantized weight.
@@ -52,6 +53,9 @@ def _evaluate(node: ir.Node, opsets: dict[str, int]) -> list[np.ndarray] | None:
         return None
     if node.op_type in ("Shape", "Size"):
         return _shape(node)
+    empty = [_empty(value) for value in node.outputs]
+    if all(array is not None for array in empty):
+        return [array for array in empty if array is not None]
     inputs = [constant(value) for value in node.inputs]
     if any(value is not None and array is None for value, array in zip(node.inputs, inputs, strict=True)):
         return None
@@ -67,6 +71,13 @@ def _evaluate(node: ir.Node, opsets: dict[str, int]) -> list[np.ndarray] | None:
     except Exception:  # an operator, or a case of one, that onnx.reference lacks: it stays a node
         return None
     return arrays if all(isinstance(array, np.ndarray) for array in arrays) else None
+
+
+def _empty(value: ir.Value) -> np.ndarray | None:
+    """A tensor without elements is a constant."""
+    if value.dtype is None or value.shape is None or not value.shape.is_static() or math.prod(value.shape.numpy()):
+        return None
+    return np.zeros(value.shape.numpy(), value.dtype.numpy())
 
 
 def _shape(node: ir.Node) -> list[np.ndarray] | None:

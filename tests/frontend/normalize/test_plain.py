@@ -31,6 +31,26 @@ def test_dropout_in_training_is_refused():
         frontend.load(model(body))
 
 
+def test_parts_without_elements_are_not_concatenated():
+    body = """g (float[2,4] x) => (float[2,4] y) {
+        a = Slice(x, zero, four, one)
+        b = Slice(x, four, four, one)
+        c = Neg(a)
+        y = Concat<axis=1>(c, b)
+    }"""
+    constants = {"zero": np.int64([0]), "four": np.int64([4]), "one": np.int64([1])}
+    loaded = compare(model(body, constants))
+    assert "concat" not in ops(loaded)
+
+
+def test_split_into_all_and_nothing():
+    body = """g (float[2,4] x) => (float[2,4] y, float[2,0] z) {
+        a, z = Split<axis=1>(x, sizes)
+        y = Neg(a)
+    }"""
+    assert ops(compare(model(body, {"sizes": np.int64([4, 0])}))) == ["negative"]
+
+
 def test_cast_like():
     compare(model("g (float[3] x, int32[1] k) => (int32[3] y) { y = CastLike(x, k) }", opset=15))
 

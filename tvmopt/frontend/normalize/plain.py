@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..fold import constant
-from .builder import Builder, Rule
+from .builder import Builder, Rule, size, static_shape
 
 
 def remove_identities(model: ir.Model) -> None:
@@ -48,6 +48,28 @@ def _cast_like(to: Builder) -> Sequence[ir.Value] | None:
     return [to.op("Cast", to.input(0), to=like.dtype, **to.kept())]
 
 
+def _concat(to: Builder) -> Sequence[ir.Value] | None:
+    """Concat(x, nothing, y) -> Concat(x, y): parts without elements are left out, as exporters write them."""
+    parts = [value for value in to.node.inputs if size(value) != 0]
+    if not parts or len(parts) == len(to.node.inputs):
+        return None
+    return [to.op("Concat", *parts, **to.kept())] if len(parts) > 1 else [to.op("Identity", parts[0])]
+
+
+def _split(to: Builder) -> Sequence[ir.Value] | None:
+    """Split whose one output is all of x -> Identity; the others have no elements."""
+    x = to.input(0)
+    whole = static_shape(x)
+    if x is None or x.dtype is None or whole is None or 0 in whole:
+        return None
+    values = []
+    for shape in map(static_shape, to.node.outputs):
+        if shape is None or (shape != whole and 0 not in shape):
+            return None
+        values.append(to.op("Identity", x) if shape == whole else to.constant(np.zeros(shape, x.dtype.numpy())))
+    return values
+
+
 def _transpose(to: Builder) -> Sequence[ir.Value] | None:
     """Transpose(DQ(weight)) -> DQ(transposed weight)."""
     found = _dequantized_weight(to.input(0))
@@ -84,7 +106,9 @@ def _turned(to: Builder, dequantize: ir.Node, weight: np.ndarray, perm: list[int
 
 RULES: dict[tuple[str, str], Rule] = {
     ("", "CastLike"): _cast_like,
+    ("", "Concat"): _concat,
     ("", "Dropout"): _dropout,
     ("", "Gemm"): _gemm,
+    ("", "Split"): _split,
     ("", "Transpose"): _transpose,
 }
