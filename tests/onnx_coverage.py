@@ -188,6 +188,7 @@ def write(results: dict[str, Result]) -> str:
         "",
         "Refused means: one clear error, before anything ran. Many cases are refused because they feed shapes, axes",
         "or sizes as inputs, which a compiled model has to know; in a model where these are constants they work.",
+        "Differs means: numbers outside of the suite's tolerance.",
         "",
         ", ".join(f"{count} {status}" for status, count in total.items() if count) + ".",
         "",
