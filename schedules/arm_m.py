@@ -8,7 +8,7 @@ from __future__ import annotations
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import SBlockRV
 from tvm.target import Target
-from tvm.tirx import PrimFunc
+from tvm.tirx import IterVar, PrimFunc
 
 from ._common import Decisions, Product, extents, find
 
@@ -33,13 +33,13 @@ def _products(func: PrimFunc, product: Product, tunable: bool) -> Schedule:
     decisions = Decisions(sch, tunable)
     acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
     lanes = product.lanes if product.op == "contraction" else 1
-    pixels = extents(sch, out)[-2] if len(extents(sch, out)) > 1 else 1
-    tile = max(tile for tile in (1, 2, max(1, SUMS // lanes)) if pixels % tile == 0)
 
     *space, channel = sch.get_loops(out)
     block, lane = sch.split(channel, [None, lanes])
     rows, pixel = space[:-1], space[-1:]
     if pixel:
+        pixels = extents(sch, out)[-2]
+        tile = max(tile for tile in (1, 2, max(1, SUMS // lanes)) if pixels % tile == 0)
         p0, p1 = sch.split(pixel[0], [None, decisions.pick(tile, (1, 2, 4))])
         sch.reorder(*rows, p0, block, p1, lane)
         sch.unroll(p1)
@@ -56,8 +56,8 @@ def _accumulate(sch: Schedule, acc: SBlockRV) -> None:
     sch.set_scope(acc, 0, "local")
     axes = sch.get(acc).iter_vars
     loops = sch.get_loops(acc)[-len(axes) :]
-    sums = [loop for loop, axis in zip(loops, axes, strict=True) if axis.iter_type == 0]
-    reduction = [loop for loop, axis in zip(loops, axes, strict=True) if axis.iter_type != 0]
+    sums = [loop for loop, axis in zip(loops, axes, strict=True) if axis.iter_type == IterVar.DataPar]
+    reduction = [loop for loop, axis in zip(loops, axes, strict=True) if axis.iter_type == IterVar.CommReduce]
     sch.reorder(*reduction, *sums)
     init = sch.decompose_reduction(acc, reduction[0])
     for loop in (*sums, *sch.get_loops(init)[-len(sums) :]):
