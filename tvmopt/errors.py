@@ -64,6 +64,10 @@ class DependencyError(TvmoptError):
     """A package or program that this command needs is not installed; the hint says which extra has it."""
 
 
+class TuningError(TvmoptError):
+    """A tuning campaign cannot go on: no worker or board is left, or its records cannot be read or written."""
+
+
 class InternalError(Exception):
     """A stage failed in a way that is not the user's to fix: a bug in tvmopt or in TVM. The cause is chained.
 
