@@ -86,7 +86,7 @@ def compile(
     loaded = _model(model)
     frontend.require_static(loaded)
     with _stage("optimizing", loaded.source):
-        grouped = pipeline.run(loaded, sparsity=sparsity, io=io)
+        grouped = pipeline.run(loaded, sparsity=sparsity, io=io, requantize=found.requantize)
     with _stage(f"lowering for {found.name}", loaded.source):
         lowered = lowering.lower(grouped, found, threads)
     with _stage(f"generating code for {found.name}", loaded.source):

@@ -12,6 +12,7 @@ from tvmopt.quant.regions import Conv, MatMul
 
 dtypes = st.sampled_from(["int8", "uint8"])
 scales = st.floats(2**-10, 2**3, width=32)
+modes = st.sampled_from(["float", "fixed"])
 
 
 @st.composite
@@ -95,7 +96,8 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
     y = draw(outputs_for(x, w, weight.size // outputs))
     clamp = (0, 0) if y is None else draw(clamps(y))
     bias = np.random.default_rng(2).integers(-(2**12), 2**12, outputs).astype(np.int32)
-    region = Conv(x, w, weight, bias, y, clamp, strides, padding, dilations, groups, transposed, extra)
+    geometry = (strides, padding, dilations, groups, transposed, extra)
+    region = Conv(x, w, weight, bias, y, clamp, *geometry, requantize=draw(modes))
     return region, tensor((draw(st.integers(1, 2)), channels, *size), x.dtype)
 
 
@@ -116,7 +118,7 @@ def depthwise_convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
     y = draw(outputs_for(x, w, weight.size // outputs))
     clamp = (0, 0) if y is None else draw(clamps(y))
     bias = np.random.default_rng(2).integers(-(2**12), 2**12, outputs).astype(np.int32)
-    region = Conv(x, w, weight, bias, y, clamp, strides, padding, dilations, channels)
+    region = Conv(x, w, weight, bias, y, clamp, strides, padding, dilations, channels, requantize=draw(modes))
     return region, tensor((draw(st.integers(1, 2)), channels, *size), x.dtype)
 
 
@@ -136,7 +138,7 @@ def matmuls(draw: st.DrawFn) -> tuple[MatMul, tuple[np.ndarray, ...]]:
     biases = [None, rng.integers(-(2**12), 2**12, n).astype(np.int32)]
     if y is None:
         biases.append(rng.normal(0, 10, n).astype(np.float32))
-    region = MatMul(None if dynamic else a, b, weight, draw(st.sampled_from(biases)), y, clamp)
+    region = MatMul(None if dynamic else a, b, weight, draw(st.sampled_from(biases)), y, clamp, requantize=draw(modes))
     x = tensor((*lead, m, k), a.dtype)
     return region, (x, a.scale, a.zero_point) if dynamic else (x,)
 
@@ -154,6 +156,6 @@ def activation_matmuls(draw: st.DrawFn) -> tuple[MatMul, tuple[np.ndarray, ...]]
     dynamic = draw(st.integers(0, 3)) == 0
     y = None if dynamic else draw(outputs_for(a, b, k))
     clamp = (0, 0) if y is None else draw(clamps(y))
-    region = MatMul(None if dynamic else a, b, None, None, y, clamp)
+    region = MatMul(None if dynamic else a, b, None, None, y, clamp, requantize=draw(modes))
     x, other = tensor((*left, m, k), a.dtype), tensor((*right, k, n), b.dtype, 1)
     return region, (x, a.scale, a.zero_point, other) if dynamic else (x, other)

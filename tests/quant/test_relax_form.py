@@ -1,8 +1,9 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from tvm import relax
 from tvm.relax.analysis import well_formed
 from tvm.script import relax as R
@@ -31,10 +32,10 @@ def same(a, b):
     return a == b
 
 
-@given(case=regions)
+@given(case=regions, mode=st.sampled_from(["float", "fixed"]))
 @settings(max_examples=150, deadline=None)
-def test_what_is_written_is_read_back(case):
-    region, inputs = case
+def test_what_is_written_is_read_back(case, mode):
+    region, inputs = replace(case[0], requantize=mode), case[1]
     function = to_function(region, types(inputs), "result")
     well_formed(function)
     assert function.attrs["Composite"] == f"tvmopt.{region.kind}"

@@ -43,6 +43,23 @@ def saturate(value: Expr, zero_point: Expr | int, lo: Expr | int, hi: Expr | int
     return (bits + (zero_point - int(np.float32(_ROUND).view(np.int32)))).astype(dtype)
 
 
+def rescale(value: Expr, multiplier: Expr, shift: Expr) -> Expr:
+    """The int64 ``(value * multiplier + 2**(shift - 1)) >> shift`` of three int32: ``fixed.Scale``."""
+    half = tirx.const(1, "int64") << (shift - 1).astype("int64")
+    return (value.astype("int64") * multiplier.astype("int64") + half) >> shift.astype("int64")
+
+
+def saturate_integer(value: Expr, zero_point: Expr | int, lo: Expr | int, hi: Expr | int, dtype: str) -> Expr:
+    """``clip(value + zero_point, lo, hi)`` of an int64 ``value``, as ``dtype``."""
+    low, high = (bound - zero_point for bound in (lo, hi))
+    value = tirx.Min(tirx.Max(value, _int64(low)), _int64(high)).astype("int32")
+    return (value + zero_point).astype(dtype)
+
+
+def _int64(value: Expr | int) -> Expr:
+    return tirx.const(value, "int64") if isinstance(value, int) else value.astype("int64")
+
+
 def _f32(value: Expr | int) -> Expr:
     return f32(value) if isinstance(value, int) else value.astype("float32")
 

@@ -40,7 +40,7 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
     window = window.merged(form.lanes)
     zero_point += form.shift(stored.dtype)
     bias = region.bias.astype(np.int64) - zero_point * window.weight.sum((1, 2, 3), dtype=np.int64)
-    epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target)
+    epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target, region.requantize)
     out = Stored(out_shape, epilogue.dtype, channels_last=True)
 
     x = te.placeholder(stored.physical, stored.dtype, "x")

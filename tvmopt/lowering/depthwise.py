@@ -28,7 +28,7 @@ def lower_depthwise(
     dotted = form.depth > 1 and 1 < height <= 2 * form.depth and channels >= form.lanes
     shift = 128 if dotted and stored.dtype == "int8" else 0
     bias = region.bias.astype(np.int64) - (zero_point + shift) * window.weight.sum((1, 2, 3), dtype=np.int64)
-    epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target)
+    epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target, region.requantize)
     out = Stored(out_shape, epilogue.dtype, channels_last=True)
 
     x = te.placeholder(stored.physical, stored.dtype, "x")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from tvm import te
 
+from ..quant.fixed import Scale
 from ..quant.params import QParams
 from ..quant.reference import multiplier
-from ..quant.regions import Clamp
+from ..quant.regions import Clamp, Requantize
 from ..target import Target
-from .arith import Expr, rounded, saturate, shift
+from .arith import Expr, rescale, rounded, saturate, saturate_integer, shift
 from .dispatch import activation
 
 
@@ -19,7 +20,8 @@ class Epilogue:
     Attributes
     ----------
     dtype     : of the stored output.
-    params    : tensors it reads, [O] each: int32 bias, float32 multiplier, float32 bias where there is one.
+    params    : tensors it reads, [O] each: int32 bias; float32 multiplier, or int32 multiplier and shift; float32 bias
+                where there is one.
     constants : their values.
     """
 
@@ -30,12 +32,16 @@ class Epilogue:
         clamp: Clamp,
         bias: np.ndarray,
         target: Target,
+        requantize: Requantize,
         float_bias: np.ndarray | None = None,
     ) -> None:
         """scales : of the two factors; bias : int64 [O], added to the sum of products, wrapping as it does."""
-        factor = np.broadcast_to(multiplier(*scales, y), bias.shape)
+        factor = np.ascontiguousarray(np.broadcast_to(multiplier(*scales, y), bias.shape))
+        self._fixed = requantize == "fixed" and y is not None
+        scale = Scale.of(factor)
+        factors = (scale.multiplier, scale.shift) if self._fixed else (factor,)
         biases = () if float_bias is None else (float_bias,)
-        self.constants = (bias.astype(np.int64).astype(np.int32), np.ascontiguousarray(factor), *biases)
+        self.constants: tuple[np.ndarray, ...] = (bias.astype(np.int64).astype(np.int32), *factors, *biases)
         self.params = tuple(te.placeholder(c.shape, c.dtype.name, "scale") for c in self.constants)
         self._y: QParams | None = None
         if y is not None:
@@ -44,11 +50,15 @@ class Epilogue:
 
     def __call__(self, acc: Expr, channel: Expr) -> Expr:
         """The stored element of ``channel`` for an int32 sum of products."""
-        bias, factor, *float_bias = (param(channel) for param in self.params)
+        bias, factor, *others = (param(channel) for param in self.params)
+        if self._fixed:
+            assert self._y is not None
+            value = rescale(acc + bias, factor, *others)
+            return saturate_integer(value, int(self._y.zero_point), *self._clamp, self.dtype)
         value = (acc + bias).astype("float32") * factor
         if self._y is not None:
             return saturate(value, int(self._y.zero_point), *self._clamp, self.dtype)
-        return rounded(value) + float_bias[0] if float_bias else value
+        return rounded(value) + others[0] if others else value
 
 
 class DynamicEpilogue:

@@ -52,7 +52,7 @@ def _epilogue(
     float_bias = region.bias if region.bias is not None and region.bias.dtype == np.float32 else None
     if region.bias is not None and float_bias is None:
         bias = bias + region.bias
-    return Epilogue((region.a, region.b), region.y, region.clamp, bias, target, float_bias)
+    return Epilogue((region.a, region.b), region.y, region.clamp, bias, target, region.requantize, float_bias)
 
 
 def _activations(

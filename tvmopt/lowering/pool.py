@@ -7,9 +7,10 @@ import math
 import numpy as np
 from tvm import te, tirx
 
+from ..quant.fixed import average_scale
 from ..quant.regions import Pool
 from ..target import Target
-from .arith import Expr, saturate
+from .arith import Expr, rescale, saturate, saturate_integer
 from .dispatch import activation, as_stored, lower, wants
 from .kernel import Kernel, Stored
 
@@ -46,9 +47,10 @@ def _(region: Pool, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
         return Kernel(te.create_prim_func([x, y]), (), out)
 
     x_params, y_params = as_stored(region.x, held), as_stored(region.y, out)
-    multipliers = _multipliers(region, held.shape, out_shape)
+    counts = _counts(region, held.shape, out_shape)
+    factors = _factors(region, counts)
     zero_points = np.array([x_params.zero_point, y_params.zero_point], np.int32)
-    m = te.placeholder(multipliers.shape, "float32", "multipliers")
+    fs = [te.placeholder(factor.shape, factor.dtype.name, "factors") for factor in factors]
     zp = te.placeholder((2,), "int32", "zero_points")
 
     def term(*place: Expr) -> Expr:
@@ -57,11 +59,14 @@ def _(region: Pool, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
     total = te.compute(out.physical, term, "sum")
 
     def average(*place: Expr) -> Expr:
-        at = [p if size > 1 else 0 for p, size in zip(place[1:-1], multipliers.shape, strict=True)]
-        return saturate(total[place].astype("float32") * m[tuple(at)], zp[1], *y_params.range, out.dtype)
+        at = tuple(p if size > 1 else 0 for p, size in zip(place[1:-1], counts.shape, strict=True))
+        if region.requantize == "fixed":
+            value = rescale(total[place], *(f[at] for f in fs))
+            return saturate_integer(value, zp[1], *y_params.range, out.dtype)
+        return saturate(total[place].astype("float32") * fs[0][at], zp[1], *y_params.range, out.dtype)
 
     y = te.compute(out.physical, average, "y")
-    return Kernel(te.create_prim_func([x, m, zp, y]), (multipliers, zero_points), out)
+    return Kernel(te.create_prim_func([x, *fs, zp, y]), (*factors, zero_points), out)
 
 
 def _beyond(region: Pool, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> list[tuple[bool, bool]]:
@@ -81,8 +86,16 @@ def _beyond(region: Pool, shape: tuple[int, ...], out_shape: tuple[int, ...]) ->
     ]
 
 
-def _multipliers(region: Pool, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> np.ndarray:
-    """``x_scale / (y_scale * count)`` of every window position, float32; size 1 along axes where it is the same."""
+def _factors(region: Pool, counts: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What sums of so many values are multiplied by: ``x_scale / (y_scale * count)``; or multiplier and shift."""
+    if region.requantize == "fixed":
+        scale = average_scale(region, counts)
+        return scale.multiplier, scale.shift
+    return ((region.x.scale / (region.y.scale * counts.astype(np.float32))).astype(np.float32),)
+
+
+def _counts(region: Pool, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> np.ndarray:
+    """How many elements every window position averages; size 1 along axes where it is the same."""
     rank = len(region.kernel)
     counts = []
     for axis in range(rank):
@@ -92,5 +105,6 @@ def _multipliers(region: Pool, shape: tuple[int, ...], out_shape: tuple[int, ...
         taps = starts + np.arange(region.kernel[axis]) * region.dilations[axis]
         count = ((taps >= lo) & (taps < hi)).sum(axis=1)
         counts.append(count[:1] if (count == count[0]).all() else count)
-    total = math.prod(c.reshape([-1 if i == axis else 1 for i in range(rank)]) for axis, c in enumerate(counts))
-    return (region.x.scale / (region.y.scale * np.asarray(total, np.float32))).astype(np.float32)
+    return np.asarray(
+        math.prod(c.reshape([-1 if i == axis else 1 for i in range(rank)]) for axis, c in enumerate(counts))
+    )

@@ -164,7 +164,7 @@ def _bias_alone(region: Conv | MatMul, shape: tuple[int, ...], channels: np.ndar
     assert x is not None
     bias = np.zeros(shape[axis], np.int32) if region.bias is None else region.bias
     multiplier = np.broadcast_to(reference.multiplier(x, w, region.y), bias.shape)
-    values = reference.requantize(bias[channels], multiplier[channels], region.y, region.clamp)
+    values = reference.finish(region, bias[channels], multiplier[channels])
     part = [*shape[:axis], len(channels), *shape[axis + 1 :]]
     return np.broadcast_to(values.reshape([-1 if at == axis else 1 for at in range(len(shape))]), part)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import tvm
 from tvm import relax
 
 from ..quant.cost import computes_in_float
-from ..quant.regions import Conv, MatMul, Table
+from ..quant.regions import Conv, MatMul, Requantize, Table
 from ..quant.relax_form import Match, Scope, Unfit, read, to_function
 from ..quant.relax_form.read import HEAVY, MAXIMUM, max_pool
 from ..quant.relax_form.scope import Expr, Var, op_name
@@ -35,16 +36,20 @@ class GroupRegions:
     reason into the module's attribute ``tvmopt.float_reasons``.
     """
 
+    def __init__(self, requantize: Requantize = "float") -> None:
+        self.requantize = requantize
+
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         reasons: dict[str, str] = {}
-        mod = rewrite(mod, lambda graph, mod: _Group(graph, mod, reasons))
+        mod = rewrite(mod, lambda graph, mod: _Group(graph, mod, reasons, self.requantize))
         return mod.with_attr(FLOAT_REASONS, reasons)
 
 
 class _Group(Rewriter):
-    def __init__(self, graph: Graph, mod: tvm.IRModule, reasons: dict[str, str]) -> None:
+    def __init__(self, graph: Graph, mod: tvm.IRModule, reasons: dict[str, str], requantize: Requantize) -> None:
         super().__init__(graph, mod)
         self.reasons = reasons
+        self.requantize = requantize
         self.matches = self.find()
 
     def find(self) -> dict[Var, Match | None]:
@@ -140,7 +145,7 @@ class _Group(Rewriter):
         """The composite's function: canonical, but for tables, which keep the float ops they stand for."""
         types = [operand.ty for operand in inputs]
         if not isinstance(match.region, Table):
-            return to_function(match.region, types, var.name)
+            return to_function(replace(match.region, requantize=self.requantize), types, var.name)
         param = Var("x0", types[0])
 
         def write(body: relax.BlockBuilder) -> Expr:

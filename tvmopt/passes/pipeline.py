@@ -10,6 +10,7 @@ from tvm import relax
 from ..errors import InternalError
 from ..model import Model, PassRecord
 from ..quant.cost import counts
+from ..quant.regions import Requantize
 from .canonicalize import Canonicalize
 from .fold_dead_channels import FoldDeadChannels
 from .fuse_pad import FusePad
@@ -22,7 +23,7 @@ Io = Literal["onnx", "int8"]
 """Inputs and outputs: as the ONNX model has them, or as the 8-bit tensors that it makes of them."""
 
 
-def passes(sparsity: bool = True, io: Io = "onnx") -> list[tvm.transform.Pass]:
+def passes(sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "float") -> list[tvm.transform.Pass]:
     """What ``run`` applies. Each is an ordinary Relax pass."""
     return [
         # One way to write things
@@ -33,17 +34,18 @@ def passes(sparsity: bool = True, io: Io = "onnx") -> list[tvm.transform.Pass]:
         *([StripEdges()] if io == "int8" else []),
         # Regions
         FusePad(),
-        GroupRegions(),
+        GroupRegions(requantize),
         # Work that is known to give constants
         *([FoldDeadChannels()] if sparsity else []),
     ]
 
 
-def run(model: Model, *, sparsity: bool = True, io: Io = "onnx") -> Model:
+def run(model: Model, *, sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "float") -> Model:
     """Apply the passes to an imported model: its int8 regions become composite functions.
 
     sparsity : also remove channels that are constant or unused; never changes a result bit.
     io       : "int8" strips the quantization of inputs and the dequantization of outputs.
+    requantize : the arithmetic of the regions.
 
     Appends one PassRecord per pass that changed something, and fills ``float_reasons``.
 
@@ -53,7 +55,7 @@ def run(model: Model, *, sparsity: bool = True, io: Io = "onnx") -> Model:
     mod, history = model.mod, list(model.history)
     done: list[str] = []
     before = counts(mod)
-    for step in passes(sparsity, io):
+    for step in passes(sparsity, io, requantize):
         name = str(step.info.name).removeprefix("tvmopt.")
         try:
             mod = step(mod)

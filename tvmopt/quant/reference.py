@@ -1,7 +1,8 @@
 """The integer reference: what every region computes, in numpy, for tests and ``verify``.
 
 Slow and plain on purpose. Each function takes a region and its inputs (quantized arrays in ONNX shapes)
-and returns the output every back end has to give, bit for bit, in ``requantize = "float"`` mode.
+and returns the output every back end has to give, bit for bit. Of regions with ``requantize = "fixed"`` the last
+step is that of ``fixed.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from . import fixed
 from .params import QParams
 from .regions import Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
 
@@ -27,6 +29,14 @@ def requantize(acc: np.ndarray, multiplier: np.ndarray | np.floating, y: QParams
     value = acc.astype(np.float32) * np.asarray(multiplier, np.float32)
     value = np.clip(value, np.float32(clamp[0] - zero_point), np.float32(clamp[1] - zero_point))
     return (np.rint(value).astype(np.int32) + zero_point).astype(y.dtype)
+
+
+def finish(region: Conv | MatMul, acc: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
+    """The region's 8-bit output from int32 sums, bias included."""
+    assert region.y is not None
+    if region.requantize == "fixed":
+        return fixed.requantize(acc, fixed.Scale.of(multiplier), region.y, region.clamp)
+    return requantize(acc, multiplier, region.y, region.clamp)
 
 
 def multiplier(x: QParams, w: QParams, y: QParams | None) -> np.ndarray:
@@ -82,11 +92,13 @@ def _(region: Concat, *xs: np.ndarray) -> np.ndarray:
 def _(region: Binary, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
     """ONNX Runtime's QLinearAdd and QLinearMul on x86 (MLAS), with its order of operations.
 
-    add, sub: ``fma(a, ra, fma(b, rb, fixed))``, see ``sum_factors``;
+    add, sub: ``fma(a, ra, fma(b, rb, offset))``, see ``sum_factors``;
     mul: ``float32((a - a_zp) * (b - b_zp)) * ratio + y_zp`` (two roundings), ``ratio = (a.scale * b.scale) / y.scale``.
     The sum includes y's zero point before it is rounded half to even.
     """
     b = region.constant if region.constant is not None else rest[0]
+    if region.requantize == "fixed":
+        return fixed.binary(region, a, b)
     f32 = np.float32
     a_zp, b_zp, y_zp = (f32(int(p.zero_point)) for p in (region.a, region.b, region.y))
     av, bv = a.astype(f32), b.astype(f32)
@@ -94,8 +106,8 @@ def _(region: Binary, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
         ratio = f32(f32(region.a.scale * region.b.scale) / region.y.scale)
         value = ((av - a_zp) * (bv - b_zp)) * ratio + y_zp
     else:
-        ra, rb, fixed = sum_factors(region)
-        value = fma(av, ra, fma(bv, rb, fixed))
+        ra, rb, offset = sum_factors(region)
+        value = fma(av, ra, fma(bv, rb, offset))
     return np.clip(np.rint(value), *region.clamp).astype(region.y.dtype)
 
 
@@ -131,7 +143,7 @@ def _(region: MatMul, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
         acc = acc + region.bias
     m = multiplier(a_params, region.b, region.y)
     if region.y is not None:
-        return requantize(acc, m, region.y, region.clamp)
+        return finish(region, acc, m)
     value = acc.astype(np.float32) * m
     return value if region.bias is None or integer_bias else value + region.bias
 
@@ -152,9 +164,7 @@ def _(region: Conv, x: np.ndarray) -> np.ndarray:
     acc = acc + region.bias.reshape(column)
     m = multiplier(region.x, region.w, region.y)
     m = m.reshape(column) if m.ndim else m
-    if region.y is None:
-        return acc.astype(np.float32) * m
-    return requantize(acc, m, region.y, region.clamp)
+    return acc.astype(np.float32) * m if region.y is None else finish(region, acc, m)
 
 
 def _centered(region: Conv, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,6 +231,14 @@ def _at(array: np.ndarray, place: Sequence[int | slice]) -> np.ndarray:
     return array[index]
 
 
+def _average(region: Pool, total: np.ndarray, count: int) -> np.ndarray:
+    """Mean of ``count`` values whose centered sum is ``total``."""
+    if region.requantize == "fixed":
+        return fixed.average(region, total, count)
+    m = np.float32(region.x.scale / (region.y.scale * np.float32(count)))
+    return requantize(total, m, region.y, region.y.range)
+
+
 @run.register
 def _(region: Pool, x: np.ndarray) -> np.ndarray:
     """Average: int32 sum of (x - x_zp), times ``x_scale / (y_scale * count)`` in float32, rounded half to even."""
@@ -252,6 +270,5 @@ def _(region: Pool, x: np.ndarray) -> np.ndarray:
         else:
             counted = inside
         count = np.prod([len(axis) for axis in counted])
-        m = np.float32(region.x.scale / (region.y.scale * np.float32(count)))
-        out[at] = requantize(window.sum(axis=reduced, dtype=np.int32), m, region.y, region.y.range)
+        out[at] = _average(region, window.sum(axis=reduced, dtype=np.int32), int(count))
     return out.astype(region.y.dtype)

@@ -7,8 +7,8 @@ Shapes and axes are those of ONNX (channels first); how a target stores a tensor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -17,12 +17,21 @@ from .params import QParams
 Clamp = tuple[int, int]
 """Lowest and highest quantized value an output may take: relu and clip, and the dtype's own range."""
 
+Requantize = Literal["float", "fixed"]
+"""How sums become 8-bit outputs: by a float32 product (``reference.py``), or by a multiplier and a shift
+(``fixed.py``)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Base of all regions. ``kind`` is the suffix of the composite's name: ``tvmopt.<kind>``."""
+    """Base of all regions.
+
+    kind       : suffix of the composite's name: ``tvmopt.<kind>``.
+    requantize : its arithmetic, where that makes a difference: not for tables and what is computed like one.
+    """
 
     kind: ClassVar[str]
+    requantize: Requantize = field(default="float", kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tvm import relax
 
 from ..regions import Region
 from .read import Match, read
 from .scope import Scope, Unfit
-from .write import to_function
+from .write import REQUANTIZE, to_function
 
 __all__ = ["Match", "Scope", "Unfit", "from_function", "read", "to_function"]
 
@@ -18,4 +20,7 @@ def from_function(function: relax.Function) -> Region | None:
         match = read(function.body.body, Scope.of(function))
     except Unfit:
         return None
-    return match.region if list(match.inputs) == list(function.params) else None
+    if list(match.inputs) != list(function.params):
+        return None
+    fixed = (function.attrs or {}).get(REQUANTIZE) == "fixed"
+    return replace(match.region, requantize="fixed") if fixed else match.region

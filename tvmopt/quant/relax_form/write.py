@@ -13,6 +13,9 @@ from ..reference import dequantize as dequantize_array
 from ..regions import Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
 from .scope import Expr, Var
 
+REQUANTIZE = "tvmopt.requantize"
+"""Attribute of a composite: the ``requantize`` of its region, where that is not the default."""
+
 
 def to_function(region: Region, types: Sequence[relax.TensorType], name: str = "y") -> relax.Function:
     """The private function, marked ``Composite``, that computes ``region`` in float.
@@ -21,7 +24,8 @@ def to_function(region: Region, types: Sequence[relax.TensorType], name: str = "
     name  : of the variable that holds the result.
     """
     params = [Var(f"x{i}", type_) for i, type_ in enumerate(types)]
-    return composite(region.kind, params, lambda body: _write(region, body, *params), name)
+    function = composite(region.kind, params, lambda body: _write(region, body, *params), name)
+    return function if region.requantize == "float" else function.with_attr(REQUANTIZE, region.requantize)
 
 
 def composite(
