@@ -4,8 +4,9 @@ PYTHON ?= python3
 comma := ,
 BIN := .venv/bin
 INSTALLED := .venv/installed
-# Artifacts are linked by a C compiler; where there is none, one comes as a wheel.
-EXTRAS := test$(if $(shell command -v cc || command -v gcc || command -v clang),,$(comma)cross)
+# Kernels for GPUs are compiled by NVRTC, which needs no GPU. Artifacts are linked by a C compiler; where there is none,
+# one comes as a wheel.
+EXTRAS := test,cuda$(if $(shell command -v cc || command -v gcc || command -v clang),,$(comma)cross)
 
 .PHONY: demo test lint clean
 

@@ -33,13 +33,8 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     if func.body.block.name_hint != "root":
         return sch  # a single block without loops
     decisions = Decisions(sch, tunable)
+    inline(sch)
     root = sch.get_sblock("root")
-    outputs = [
-        sch.get(block) for block in sch.get_output_blocks(root)
-    ]  # those of one buffer count as each other's consumers
-    for block in sch.get_child_blocks(root):
-        if sch.get(block) not in outputs and _inlines(sch, block):
-            sch.compute_inline(block)
     for block in sch.get_child_blocks(root):
         if not _plain(sch, block):
             continue
@@ -50,6 +45,16 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
         elif _sums_along_rows(sch, block):
             _reduce_along_rows(sch, func, block)
     return sch
+
+
+def inline(sch: Schedule) -> None:
+    """Compute elementwise blocks where they are read, if each element is needed about once."""
+    root = sch.get_sblock("root")
+    # those of one buffer count as each other's consumers
+    outputs = [sch.get(block) for block in sch.get_output_blocks(root)]
+    for block in sch.get_child_blocks(root):
+        if sch.get(block) not in outputs and _inlines(sch, block):
+            sch.compute_inline(block)
 
 
 def _plain(sch: Schedule, block: SBlockRV) -> bool:

@@ -1,28 +1,10 @@
-"""AVX512-VNNI: u8 x s8 products summed in fours (vpdpbusd), wider ones in pairs (vpmaddwd); sparse weights."""
+"""AVX512-VNNI: u8 x s8 products summed in fours (vpdpbusd), wider ones in pairs (vpmaddwd)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from tvm.s_tir import Schedule
-from tvm.target import Target
-from tvm.tirx import PrimFunc
-
-from . import _sparse
 from ._dots import Dots
 
 
-@dataclass(frozen=True)
-class Vnni(Dots):
-    """Takes sparse products, too."""
-
-    def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
-        """The schedule of ``func``, None when it is something else."""
-        if func.attrs is not None and func.attrs.get("tvmopt.op") == "sparse":
-            return _sparse.schedule(func)
-        return super().apply(func, target, tunable)
-
-
-def rule() -> Vnni:
+def rule() -> Dots:
     """The rule of this module."""
-    return Vnni(frozenset({2, 4}))
+    return Dots(frozenset({2, 4}))

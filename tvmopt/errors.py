@@ -68,6 +68,10 @@ class TuningError(TvmoptError):
     """A tuning campaign cannot go on: no worker or board is left, or its records cannot be read or written."""
 
 
+class DeviceError(TvmoptError):
+    """The GPU of this machine cannot run a model: there is none, its driver is too old, or its memory is full."""
+
+
 class InternalError(Exception):
     """A stage failed in a way that is not the user's to fix: a bug in tvmopt or in TVM. The cause is chained.
 

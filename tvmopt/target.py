@@ -39,6 +39,17 @@ class Llvm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
     vector_width: int | None = None
 
 
+class Cuda(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An NVIDIA GPU: what device code is compiled for.
+
+    Attributes
+    ----------
+    arch : compute capability as nvcc writes it.
+    """
+
+    arch: Annotated[str, msgspec.Meta(pattern=r"^sm_\d{2,3}$")]
+
+
 class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a machine must report to be compiled for as this target: ``platform.machine()`` and CPU flags."""
 
@@ -96,16 +107,18 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requantize : "float" (ONNX Runtime's result) or "fixed" (TOSA RESCALE).
     activation : signedness its kernels want for activations; None keeps the model's.
     schedules  : schedule rules, first match wins (modules of ``tvmopt.schedules``).
-    llvm       : what LLVM generates code for.
+    llvm       : what LLVM generates code for; where there is a GPU, the part of the artifact that calls it.
+    cuda       : the GPU that kernels run on; None for CPUs.
     host       : which machines "host" stands for this target on; None for devices that do not run tvmopt.
     """
 
     name: str
     summary: str
-    backend: Literal["library", "static_c"]
+    backend: Literal["library", "static_c", "cuda"]
     tested: str
     schedules: list[str]
     llvm: Llvm
+    cuda: Cuda | None = None
     requantize: Literal["float", "fixed"] = "float"
     activation: Literal["uint8", "int8"] | None = None
     host: Host | None = None
@@ -119,7 +132,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises TargetError for a CPU or a feature that LLVM does not know (LLVM itself would print a warning
         and generate code for another CPU).
         """
-        return _tvm_target(self.name, msgspec.json.encode(self.llvm))
+        host = _tvm_target(self.name, msgspec.json.encode(self.llvm))
+        return host if self.cuda is None else _cuda_target(self.cuda, host)
 
     @property
     def features(self) -> frozenset[str]:
@@ -221,6 +235,13 @@ def _schedules() -> list[str]:
 
 def _near(name: str, known: list[str]) -> str:
     return "near: " + ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known)
+
+
+@functools.cache
+def _cuda_target(cuda: Cuda, host: tvm.target.Target) -> tvm.target.Target:
+    import tvm
+
+    return tvm.target.Target({"kind": "cuda", "arch": cuda.arch}, host)
 
 
 @functools.cache

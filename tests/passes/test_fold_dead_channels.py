@@ -170,6 +170,14 @@ def test_constants_that_are_what_a_border_is_padded_with_go():
     check(g, out, removed={q: 2})
 
 
+def test_columns_of_a_product_of_rows_go():
+    g = Qdq()
+    x = g.input((1, 5, 8), X)  # channels, were it an image, on another axis than the products sum over
+    q = g.quantize(g.node("MatMul", x, g.weight(weight((8, 6), range(2), axis=1), W)), y(0.3))
+    out = g.node("MatMul", g.dequantize(q, y(0.3)), g.weight(weight((6, 4)), W))
+    check(g, g.fake(out, y(9.0)), removed={q: 2})
+
+
 def test_a_tensor_keeps_one_channel():
     g, q, out = pair(5, (0, 0, 0, 0), dead=range(6))
     check(g, out, removed={q: 5})

@@ -32,10 +32,10 @@ def build(model: Model, target: Target, threads: int = 1, emit: Emit = "object")
     threads : how many threads one inference uses.
     emit    : how a microcontroller's kernels are written (see ``static_c.build``).
 
-    Raises DependencyError without a C compiler for the target, UnsupportedError for threads or symbolic shapes on
-    a microcontroller, and for C on any other target.
+    Raises DependencyError without a C compiler for the target, or a CUDA one for a GPU; UnsupportedError for threads or
+    symbolic shapes on a microcontroller, and for C on any other target.
     """
-    from . import emulated, library, static_c, vm
+    from . import cuda, emulated, library, static_c, vm
 
     facts = describe(model, target, threads) | {"backend": target.backend}
     folder = TemporaryDirectory(prefix="tvmopt-")
@@ -49,6 +49,9 @@ def build(model: Model, target: Target, threads: int = 1, emit: Emit = "object")
     if emit == "c":
         raise UnsupportedError(f"C is written for microcontrollers, {target.name} is none", file=model.source)
     path = Path(folder.name) / "model.so"
+    if target.cuda is not None:
+        path.write_bytes(cuda.build(model, target, facts))
+        return Artifact(path, folder)
     load = None
     try:
         data = library.build(model, target, facts, threads, beside=path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,22 @@ def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
 
     Raises DependencyError without a C compiler, which links the file.
     """
-    compiler = link.compiler(target)
-    passes = tvm.transform.Sequential(
+    executable = relax.build(model.mod, target.tvm(), relax_pipeline=pipeline())
+    return abi.seal(vm.attach(library(executable, target), manifest))
+
+
+def pipeline(planned: Sequence[tvm.transform.Pass] = ()) -> tvm.transform.Pass:
+    """The passes from a lowered model to functions of the virtual machine.
+
+    planned : passes that run once memory is planned.
+    """
+    return tvm.transform.Sequential(
         [
             transform.ToNonDataflow(),
             transform.RemovePurityChecking(),
             transform.CallTIRRewrite(),
             transform.StaticPlanBlockMemory(),
+            *planned,
             transform.LowerAllocTensor(),
             transform.KillAfterLastUse(),
             transform.LowerRuntimeBuiltin(),
@@ -46,7 +56,14 @@ def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
             transform.AttachGlobalSymbol(),
         ]
     )
-    executable = relax.build(model.mod, target.tvm(), relax_pipeline=passes)
+
+
+def library(executable: relax.VMExecutable, target: Target) -> bytes:
+    """A shared library that holds an executable, and refuses CPUs that cannot run it.
+
+    Raises DependencyError without a C compiler.
+    """
+    compiler = link.compiler(target)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
         folder = Path(name)
         includes, check = cpu.check(target, "model")
@@ -57,4 +74,4 @@ def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
             link.run([*compiler, *flags, "-o", output, "check.c", *objects, "-lm"], folder)
 
         executable.export_library(str(folder / "model.so"), fcompile=shared)
-        return abi.seal(vm.attach((folder / "model.so").read_bytes(), manifest))
+        return (folder / "model.so").read_bytes()

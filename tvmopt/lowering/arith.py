@@ -78,6 +78,8 @@ def fma(x: Expr, factor: Expr, addend: Expr, target: Target) -> Expr:
 
     Without an instruction for it: in float64, where the product is exact (see ``reference.fma``).
     """
+    if target.cuda is not None:
+        return tirx.call_pure_extern("float32", "__fmaf_rn", x, factor, addend)
     if _FUSED & set(map(str, codegen.llvm_get_cpu_features(target.tvm()))):
         return tirx.call_llvm_pure_intrin("float32", "llvm.fma", x, factor, addend)
     wide = [value.astype("float64") for value in (x, factor, addend)]

@@ -25,7 +25,7 @@ def lower_depthwise(
     """
     form = choose(target, "uint8", window.weight)
     channels, _, height, _ = window.weight.shape
-    dotted = form.depth > 1 and 1 < height <= 2 * form.depth and channels >= form.lanes
+    dotted = form.depth in (2, 4) and 1 < height <= 2 * form.depth and channels >= form.lanes
     shift = 128 if dotted and stored.dtype == "int8" else 0
     bias = region.bias.astype(np.int64) - (zero_point + shift) * window.weight.sum((1, 2, 3), dtype=np.int64)
     epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target, region.requantize)

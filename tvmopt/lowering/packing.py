@@ -63,6 +63,8 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
     at compile time counts as one that needs 16 bits.
     """
     w = "int16" if weight is None else narrowest(weight)
+    if target.cuda is not None:
+        return Packing(32, 32, "uint8", w) if w == "int8" else Packing(4, 1, x, w)
     if "avx512vnni" in target.features and w == "int8":
         return Packing(16, 4, "uint8", w)
     if target.llvm.mtriple.startswith("x86_64"):

@@ -20,6 +20,8 @@ def on_fewer_channels(region: Region, how: Effect, outputs: np.ndarray, inputs: 
     if isinstance(region, Conv) and is_depthwise(region):
         return depthwise_sliced(region, outputs)
     if isinstance(region, Conv) or (isinstance(region, MatMul) and region.weight is not None):
+        if how.contraction is None:  # x has its channels on another axis than those that are summed
+            return sliced(region, np.arange(centered(region).shape[1]), outputs)
         return sliced(_with_constants_in_bias(region, inputs, x), inputs, outputs)
     if isinstance(region, Binary) and region.constant is not None:
         at = how.known.axis - len(how.known.shape) + region.constant.ndim

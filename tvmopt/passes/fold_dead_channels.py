@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import tvm
-from tvm import relax
-from tvm.ir import GlobalVar
 
-from ..quant.regions import Binary, Region, Table
-from ..quant.relax_form import from_function, to_function
-from ..quant.relax_form.scope import Expr, Var, op_name, static_shape
-from . import moves
-from .channel_moves import Kept, effect_of_move, on_fewer
-from .channels import Contraction, Effect, Known, effect, opaque, with_constant_operand
-from .fewer_channels import on_fewer_channels, retyped
-from .graph import Graph, Rewriter, operands, rewrite, substitute
+from ..quant.relax_form.scope import Var
+from .channel_rewriter import ChannelRewriter, without_unused_composites
+from .channels import Contraction, Effect
+from .graph import Graph, Rewriter, rewrite
 
 REMOVED_CHANNELS = "tvmopt.removed_channels"
 """Module attribute: ONNX value name -> how many of its channels were removed."""
@@ -53,85 +45,14 @@ class FoldDeadChannels:
             kept.update(rewriter.reasons())
             return rewriter
 
-        mod = _without_unused_composites(rewrite(mod, fold))
+        mod = without_unused_composites(rewrite(mod, fold))
         return mod.with_attrs({REMOVED_CHANNELS: removed, KEPT_CHANNELS: kept})
 
 
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """A binding whose result is tracked: what computes it, from which operands, and what that does to channels."""
-
-    operands: list[Var]
-    effect: Effect
-    region: Region | None = None
-    move: tuple[relax.Call, int] | None = None
-
-
-class _Fold(Rewriter):
-    def __init__(self, graph: Graph, mod: tvm.IRModule) -> None:
-        super().__init__(graph, mod)
-        self.mod = mod
-        parts = Counter(value.tuple_value for _, value in graph.bindings if isinstance(value, relax.TupleGetItem))
-        self.split = {
-            var: call
-            for var, count in parts.items()
-            if count == self.uses[var] and (call := self.old.call(var, "relax.split")) is not None
-        }
-        self.known: dict[Var, Known] = {}
-        self.steps: dict[Var, _Step] = {}
-        self.read_whole: set[Var] = set(operands(graph.output))
-        for var in [*graph.function.params, *(var for var, _ in graph.bindings)]:
-            self.analyse(var)
+class _Fold(ChannelRewriter):
+    def choose(self) -> dict[Var, np.ndarray]:
         self.left = self.settle()
-
-    def analyse(self, var: Var) -> None:
-        """Note what is known of ``var``, and what computes it."""
-        value = self.old.bindings.get(var)
-        if var in self.split:
-            return
-        shape = static_shape(var.ty)
-        found = None if value is None or shape is None else self.step(var, value)
-        if found is None:
-            self.read_whole.update(() if value is None else operands(value))
-            if shape is not None:
-                found = _Step([], opaque(shape or (1,), np.dtype(str(var.ty.dtype)), 0, "it is not looked through"))
-        if found is not None:
-            self.steps[var] = found
-            self.known[var] = found.effect.known
-
-    def step(self, var: Var, value: Expr) -> _Step | None:
-        if isinstance(value, Var) and value in self.known:
-            known = self.known[value]
-            return _Step([value], Effect(known, [np.arange(len(known.mask))]))
-        if isinstance(value, relax.TupleGetItem):
-            call = self.split.get(value.tuple_value)
-            return None if call is None else self.move_step(call, value.index)
-        if not isinstance(value, relax.Call):
-            return None
-        if not isinstance(value.op, GlobalVar):
-            return self.move_step(value, 0)
-        region = from_function(self.mod[value.op]) if _is_composite(self.mod, value.op) else None
-        inputs = list(value.args)
-        if region is None or not all(operand in self.known for operand in inputs):
-            return None
-        if isinstance(region, Binary):
-            region, stays = with_constant_operand(region, [self.known[operand] for operand in inputs])
-            inputs = [inputs[i] for i in stays]
-        return _Step(inputs, effect(region, self.shape(var), *(self.known[operand] for operand in inputs)), region)
-
-    def move_step(self, call: relax.Call, index: int) -> _Step | None:
-        sources = moves.moved(call) or []
-        if not sources or not all(isinstance(source, Var) and source in self.known for source in sources):
-            return None
-        if len(sources) > 1 and op_name(call) != "relax.concat":
-            return None
-        if any(source.ty.ndim == 0 for source in sources):
-            return None
-        found = effect_of_move(call, [self.known[source] for source in sources], index)
-        return _Step(list(sources), found, move=(call, index))
-
-    def shape(self, var: Var) -> tuple[int, ...]:
-        return static_shape(var.ty) or (1,)
+        return {var: np.flatnonzero(left) for var, left in self.left.items()}
 
     def settle(self) -> dict[Var, np.ndarray]:
         """Which channels of each tensor are left: the fewest that everything needs, and one at least."""
@@ -185,56 +106,6 @@ class _Fold(Rewriter):
             if sums is not None and var == step.operands[0] and (_needed(sums, self.left[reader]) & constant).any():
                 yield f"'{reader.name}' sums its constants differently at padded borders, or from place to place"
 
-    def substituted(self, value: Expr, replacements: dict[Var, Expr]) -> Expr:
-        """Without its type: a region's function does not fit operands that have lost channels."""
-        return substitute(value, replacements)
-
-    def visit(self, var: Var, value: Expr) -> None:
-        step = self.steps.get(var)
-        if var in self.split and not self.left[self.split[var].args[0]].all():
-            return  # its parts are slices now
-        if step is None or self.is_same(var, step):
-            self.bind(var, value)
-            return
-        inputs = [substitute(operand, self.replaced) for operand in step.operands]
-        if step.region is not None:
-            function = self.folded(var, step, [operand.ty for operand in inputs])
-            name = f"{self.old.bindings[var].op.name_hint}_folded"
-            result: Expr = relax.Call(self.builder.add_func(function, name), inputs)
-        elif step.move is not None:
-            result = on_fewer(
-                step.move[0], inputs, step.move[1], self.kept(var, step), lambda e: self.emit(e, var.name)
-            )
-        else:
-            result = inputs[0]
-        if isinstance(var, relax.DataflowVar):
-            self.replaced[var] = result if isinstance(result, Var) else self.emit(result, var.name)
-        else:
-            self.bind(var, result)
-
-    def is_same(self, var: Var, step: _Step) -> bool:
-        """Whether a binding keeps all channels, and all operands."""
-        value = self.old.bindings[var]
-        fewer = step.region is not None and len(step.operands) < len(value.args)
-        return not fewer and all(self.left[tensor].all() for tensor in (var, *step.operands))
-
-    def kept(self, var: Var, step: _Step) -> Kept:
-        known = step.effect.known
-        labels = step.effect.labels[0]
-        assert labels is not None
-        left = labels[self.left[var]]
-        return Kept(known.shape, known.axis, left, np.searchsorted(np.flatnonzero(self.left[step.operands[0]]), left))
-
-    def folded(self, var: Var, step: _Step, types: list[relax.TensorType]) -> relax.Function:
-        """The composite's function for the channels that are left."""
-        assert step.region is not None
-        if isinstance(step.region, Table):
-            return retyped(self.mod[self.old.bindings[var].op], types[0], var.name)
-        outputs = np.flatnonzero(self.left[var])
-        x = step.operands[0]
-        region = on_fewer_channels(step.region, step.effect, outputs, np.flatnonzero(self.left[x]), self.known[x])
-        return to_function(region, types, var.name)
-
 
 def _spread(y: np.ndarray, xs: list[np.ndarray], how: Effect, both_ways: bool) -> None:
     """Mark in xs the channels that an op needs for those marked in y; both ways: in y those that it gives anyway."""
@@ -254,19 +125,3 @@ def _spread(y: np.ndarray, xs: list[np.ndarray], how: Effect, both_ways: bool) -
 def _needed(contraction: Contraction, outputs: np.ndarray) -> np.ndarray:
     """Inputs that do not fold into the bias of the outputs that are left."""
     return contraction.nonzero[outputs].any(axis=0) & ~contraction.foldable
-
-
-def _is_composite(mod: tvm.IRModule, name: GlobalVar) -> bool:
-    return "Composite" in (mod[name].attrs or {})
-
-
-def _without_unused_composites(mod: tvm.IRModule) -> tvm.IRModule:
-    used = {
-        value.op
-        for function in mod.functions.values()
-        if isinstance(function, relax.Function) and (graph := Graph.of(function)) is not None
-        for _, value in graph.bindings
-        if isinstance(value, relax.Call) and isinstance(value.op, GlobalVar)
-    }
-    kept = {name: f for name, f in mod.functions.items() if name in used or not _is_composite(mod, name)}
-    return tvm.IRModule(kept, attrs=mod.attrs, global_infos=mod.global_infos)

@@ -16,6 +16,8 @@ from .fold_dead_channels import FoldDeadChannels
 from .fuse_pad import FusePad
 from .group_regions import FLOAT_REASONS, GroupRegions
 from .hoist_quantize import HoistQuantize
+from .mark_patterns import MarkPatterns
+from .permute_channels import PermuteChannels
 from .sink_dequantize import SinkDequantize
 from .strip_edges import StripEdges, described
 
@@ -37,6 +39,8 @@ def passes(sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "flo
         GroupRegions(requantize),
         # Work that is known to give constants
         *([FoldDeadChannels()] if sparsity else []),
+        # Zeros where kernels can skip them
+        *([PermuteChannels(), MarkPatterns()] if sparsity else []),
     ]
 
 

@@ -12,6 +12,7 @@ from tvm.ir import GenericConst, GlobalVar
 
 from .relax_form.read import CONV_TRANSPOSE, HEAVY
 from .relax_form.scope import Expr, Scope, Unfit, op_name, static_shape
+from .sparsity import zero_tiles
 
 
 def counts(mod: tvm.IRModule) -> dict[str, int]:
@@ -21,7 +22,8 @@ def counts(mod: tvm.IRModule) -> dict[str, int]:
     weight_bytes      : constants, without scales and zero points.
     weights           : elements of the 8-bit weights of convolutions and matrix products;
     zero_weights      : those equal to their zero point;
-    dead_channels     : output channels with nothing but zeros.
+    dead_channels     : output channels with nothing but zeros;
+    zero_tiles        : ``sparsity.TILE`` neighbouring zeros, which kernels can skip, in weights that are sparse.
     activation_bytes  : all tensors that bindings of ``main`` write, were they all kept.
     float_ops         : ops of ``main`` that give floats.
     regions, <kind>   : int8 regions, all and by kind.
@@ -39,7 +41,7 @@ def counts(mod: tvm.IRModule) -> dict[str, int]:
     return dict(total)
 
 
-_COSTS = ("macs", "weight_bytes", "weights", "zero_weights", "dead_channels")
+_COSTS = ("macs", "weight_bytes", "weights", "zero_weights", "dead_channels", "zero_tiles")
 _ALWAYS = (*_COSTS, "activation_bytes", "float_ops", "regions")
 
 
@@ -80,18 +82,21 @@ def _zeros(call: relax.Call, scope: Scope) -> dict[str, int]:
     except Unfit:
         return {}
     zero = weight == params.along(weight.ndim)[1]
-    outputs = output_axis(op_name(call), weight.ndim)
+    outputs, inputs = weight_axes(op_name(call), weight.ndim)
     others = tuple(axis for axis in range(weight.ndim) if axis != outputs)
     return {
         "weights": weight.size,
         "zero_weights": int(np.count_nonzero(zero)),
         "dead_channels": int(np.count_nonzero(zero.all(axis=others))),
+        "zero_tiles": zero_tiles(np.moveaxis(~zero, (outputs, inputs), (0, 1))),
     }
 
 
-def output_axis(op: str, rank: int) -> int:
-    """The axis of a weight along which its output channels lie (transposed convolution: one group's)."""
-    return rank - 1 if op == "relax.matmul" else 1 if op in CONV_TRANSPOSE else 0
+def weight_axes(op: str, rank: int) -> tuple[int, int]:
+    """The axes of a weight along which its outputs and its inputs lie (of one group's)."""
+    if op == "relax.matmul":
+        return rank - 1, rank - 2
+    return (1, 0) if op in CONV_TRANSPOSE else (0, 1)
 
 
 def macs(call: relax.Call) -> int:

@@ -12,6 +12,12 @@ from .slicing import centered
 BLOCKS = ((16, 64), (16, 4), (16, 1), (4, 1), (1, 4))
 """Outputs x inputs of the blocks that kernels skip: tiles of AMX and VNNI, and finer ones for matrix x vector."""
 
+TILE = 4
+"""Inputs of one output that the smallest tile has which kernels skip; larger tiles are made of such."""
+
+SPARSE = 0.5
+"""Share of zeros below which no kernel skips any."""
+
 PATTERNS = ((1, 4), (2, 4))
 """N:M patterns that hardware knows, strictest first: N of M consecutive input channels are not zero."""
 
@@ -45,7 +51,7 @@ def analyse(region: Conv | MatMul) -> Zeros:
         int(np.count_nonzero(~used.any(axis=(1, 2)))),
         int(np.count_nonzero(~used.any(axis=(0, 2)))),
         {f"{rows}x{columns}": zero_blocks(used, rows, columns) for rows, columns in BLOCKS},
-        next((f"{n}:{m}" for n, m in PATTERNS if follows(used, n, m)), ""),
+        pattern(used),
     )
 
 
@@ -57,6 +63,27 @@ def zero_blocks(used: np.ndarray, rows: int, columns: int) -> float:
     blocks = np.logical_or.reduceat(used, range(0, used.shape[0], rows), axis=0)
     blocks = np.logical_or.reduceat(blocks, range(0, used.shape[1], columns), axis=1)
     return 1 - float(np.count_nonzero(blocks)) / blocks.size
+
+
+def is_sparse(used: np.ndarray) -> bool:
+    """Whether kernels may skip zeros of a weight: there are enough of them."""
+    return bool(np.count_nonzero(used) <= (1 - SPARSE) * used.size)
+
+
+def zero_tiles(used: np.ndarray) -> int:
+    """Tiles of ``TILE`` inputs of one output in which nothing is used; 0 for a weight that is not sparse.
+
+    used : bool [outputs, inputs, *taps].
+    """
+    if not is_sparse(used):
+        return 0
+    tiles = np.logical_or.reduceat(used, range(0, used.shape[1], TILE), axis=1)
+    return int(tiles.size - np.count_nonzero(tiles))
+
+
+def pattern(used: np.ndarray) -> str:
+    """The strictest of ``PATTERNS`` that a weight follows, as "2:4"; "" for none."""
+    return next((f"{n}:{m}" for n, m in PATTERNS if follows(used, n, m)), "")
 
 
 def follows(used: np.ndarray, n: int, m: int) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import ArtifactError
 from ..model import TensorSpec
-from . import vm
+from . import cuda, vm
 from .library import Library
 
 BESIDE = (".h", ".plan.txt")
@@ -85,7 +85,10 @@ class Artifact:
     def _open(self) -> Engine:
         if self._load is not None:
             return self._load()
-        return vm.Executable(self.path) if vm.read_manifest(self.path) is not None else Library(self.path)
+        manifest = vm.read_manifest(self.path)
+        if manifest is None:
+            return Library(self.path)
+        return cuda.Executable(self.path) if manifest["backend"] == "cuda" else vm.Executable(self.path)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -123,13 +126,16 @@ class Artifact:
             return self._pool.submit(self.run, inputs)
 
     def benchmark(self, inputs: Mapping[str, np.ndarray], repeats: int = 100, warmup: int = 10) -> Timing:
-        """Time ``run``. Raises what ``run`` raises."""
+        """Time ``run``, to the end of what it starts. Raises what ``run`` raises."""
+        wait = getattr(self.engine, "synchronize", None) or (lambda: None)
         for _ in range(warmup):
             self.run(inputs)
+        wait()
         times = []
         for _ in range(repeats):
             begin = time.perf_counter()
             self.run(inputs)
+            wait()
             times.append((time.perf_counter() - begin) * 1e6)
         return Timing(statistics.median(times), min(times), statistics.fmean(times), repeats)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,12 @@ from ..errors import InputError
 from ..model import TensorSpec
 
 
-def checked(inputs: Mapping[str, Any], specs: Sequence[TensorSpec]) -> list[np.ndarray]:
+def checked(
+    inputs: Mapping[str, Any], specs: Sequence[TensorSpec], read: Callable[[Any], Any] = np.asarray
+) -> list[Any]:
     """The arrays of ``inputs`` in the order of ``specs``. A symbolic dimension has one size wherever it appears.
+
+    read : makes an array of what is given.
 
     Raises InputError for a missing or unknown name, a wrong shape or a wrong dtype.
     """
@@ -20,14 +24,14 @@ def checked(inputs: Mapping[str, Any], specs: Sequence[TensorSpec]) -> list[np.n
     for name in inputs.keys() - set(known):
         raise InputError("is not an input of this model", node=name, hint=f"inputs: {', '.join(known)}")
     sizes: dict[str, int] = {}
-    return [_checked(inputs, spec, sizes) for spec in specs]
+    return [_checked(inputs, spec, sizes, read) for spec in specs]
 
 
-def _checked(inputs: Mapping[str, Any], spec: TensorSpec, sizes: dict[str, int]) -> np.ndarray:
+def _checked(inputs: Mapping[str, Any], spec: TensorSpec, sizes: dict[str, int], read: Callable[[Any], Any]) -> Any:
     if spec.name not in inputs:
         raise InputError("no value was given for this input", node=spec.name)
-    array = np.asarray(inputs[spec.name])
-    if array.dtype != spec.dtype:
+    array = read(inputs[spec.name])
+    if str(array.dtype) != spec.dtype:
         raise InputError(f"has dtype {array.dtype}, not {spec.dtype}", node=spec.name)
     if array.ndim == len(spec.shape):
         for size, dim in zip(array.shape, spec.shape, strict=True):

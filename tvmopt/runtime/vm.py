@@ -49,7 +49,7 @@ class Executable:
             tuple(TensorSpec(**(spec | {"shape": tuple(spec["shape"])})) for spec in manifest[key])
             for key in ("inputs", "outputs")
         )
-        self._main = _load(path, manifest)
+        self._main = self._load(path)
         self._lock = threading.Lock()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -60,13 +60,25 @@ class Executable:
         import tvm
 
         with self._lock:
-            result = self._main(*[tvm.runtime.tensor(array) for array in checked(inputs, self.inputs)])
-            tensors = [result] if len(self.outputs) == 1 and hasattr(result, "numpy") else list(result)
+            tensors = self._call([tvm.runtime.tensor(array) for array in checked(inputs, self.inputs)])
             return {spec.name: tensor.numpy() for spec, tensor in zip(self.outputs, tensors, strict=True)}
 
+    def _call(self, tensors: list[Any]) -> list[Any]:
+        """The outputs for inputs that lie where the code runs."""
+        result = self._main(*tensors)
+        return [result] if len(self.outputs) == 1 and hasattr(result, "numpy") else list(result)
 
-def _load(path: Path, manifest: dict[str, Any]) -> Any:
-    """The function ``main`` of an executable."""
+    def _load(self, path: Path) -> Any:
+        """The function ``main``."""
+        import tvm
+
+        if self.manifest["threads"] > 1:
+            tvm.get_global_func("runtime.config_threadpool")(1, self.manifest["threads"])
+        return load(path, self.manifest, tvm.cpu())
+
+
+def load(path: Path, manifest: dict[str, Any], device: Any) -> Any:
+    """The function ``main`` of an executable, for a device of TVM."""
     import tvm
     import tvm_ffi
     from tvm.runtime.vm import VirtualMachine
@@ -74,8 +86,6 @@ def _load(path: Path, manifest: dict[str, Any]) -> Any:
     written = manifest["versions"]["apache-tvm"]
     if tvm.__version__ != written:
         raise ArtifactError(f"was compiled by TVM {written}, this is {tvm.__version__}", file=path)
-    if manifest["threads"] > 1:
-        tvm.get_global_func("runtime.config_threadpool")(1, manifest["threads"])
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
         link = (
             Path(folder) / "model.so"
@@ -87,4 +97,4 @@ def _load(path: Path, manifest: dict[str, Any]) -> Any:
             raise ArtifactError(f"cannot be loaded on this machine: {error}", file=path) from None
         if refused:
             raise ArtifactError(f"this CPU cannot run code for {manifest['target']}", file=path)
-        return VirtualMachine(tvm_ffi.load_module(link), tvm.cpu())["main"]
+        return VirtualMachine(tvm_ffi.load_module(link), device)["main"]

@@ -1,0 +1,82 @@
+"""A model for an NVIDIA GPU: TVM's virtual machine calls kernels that were compiled ahead of time."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import relax
+from tvm_ffi import structural_map
+
+from ... import abi
+from ...model import Model
+from ...runtime import cuda as runtime
+from ...runtime import vm as host
+from ...target import Target
+from .. import vm
+from . import compiler
+
+
+def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
+    """Compile a lowered model; returns the file: host code, then device code, which ``manifest`` tells of.
+
+    What runs between input and output with shapes known at compile time is captured as a CUDA graph when it first runs.
+
+    Raises DependencyError without a compiler for the GPU or for the host.
+    """
+    assert target.cuda is not None
+    mod = model.mod.clone()
+    mod.update({gv: _named(func) for gv, func in mod.functions_items() if isinstance(func, tvm.tirx.PrimFunc)})
+    passes = vm.pipeline([relax.transform.RewriteCUDAGraph()])
+    with _source() as sources, tvm.transform.PassContext(config={"relax.backend.use_cuda_graph": True}):
+        executable = relax.build(mod, target.tvm(), relax_pipeline=passes)
+    code = compiler.compile("\n".join(sources), target.cuda.arch)
+    library = vm.library(executable, target)
+    kernels = {name: asdict(usage) for name, usage in code.usage.items()}
+    images, device = runtime.pack(len(library), {"cubin": code.cubin, "ptx": code.ptx + b"\0"})
+    facts = {"arch": code.arch, "toolkit": code.toolkit, "images": images, "kernels": kernels}
+    return abi.seal(host.attach(library + device, manifest | {"cuda": facts}))
+
+
+def _named(func: tvm.tirx.PrimFunc) -> tvm.tirx.PrimFunc:
+    """``func`` with names that CUDA C++ takes; tensors of ONNX may have any."""
+    names: dict[tvm.ir.Var, tvm.ir.Var] = {}
+
+    def rename(var: tvm.ir.Var) -> tvm.ir.Var:
+        if re.fullmatch(r"[A-Za-z_]\w*", var.name, re.ASCII):
+            return var
+        return names.setdefault(var, tvm.ir.Var(re.sub(r"\W", "_", f"v_{var.name}", flags=re.ASCII), var.ty))
+
+    return structural_map(func, [(tvm.ir.Var, rename)])
+
+
+@contextmanager
+def _source() -> Iterator[list[str]]:
+    """Takes the CUDA C++ of what is built meanwhile, and leaves a name in its place.
+
+    Otherwise the artifact would hold source, to be compiled where it is loaded; or machine code for this machine's GPU,
+    where there is one: hence the variable.
+    """
+    sources: list[str] = []
+
+    def take(code: str, target: tvm.target.Target) -> str:
+        sources.append(code)
+        return runtime.PLACE
+
+    before = os.environ.get("TVM_COMPILE_FORCE_FALLBACK")
+    os.environ["TVM_COMPILE_FORCE_FALLBACK"] = "1"
+    tvm_ffi.register_global_func("tvm_callback_cuda_postproc", take, override=True)
+    try:
+        yield sources
+    finally:
+        tvm_ffi.registry.remove_global_func("tvm_callback_cuda_postproc")
+        if before is None:
+            del os.environ["TVM_COMPILE_FORCE_FALLBACK"]
+        else:
+            os.environ["TVM_COMPILE_FORCE_FALLBACK"] = before

@@ -1,0 +1,161 @@
+"""Run a model on an NVIDIA GPU. Needs TVM, and the GPU's driver."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..abi import check_seal
+from ..errors import ArtifactError, DependencyError, DeviceError
+from . import driver, vm
+from .driver import Driver
+from .inputs import checked
+
+PLACE = "tvmopt.device"
+"""What a file has where TVM puts CUDA C++, and asks Python to compile it when the file is loaded."""
+
+
+def pack(offset: int, images: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], bytes]:
+    """Device code as it lies in a file from ``offset`` on, and where each image is: format, offset, size."""
+    table, data = [], b""
+    for name, image in images.items():
+        table.append({"format": name, "offset": offset + len(data), "size": len(image)})
+        data += image
+    return table, data
+
+
+def image(path: Path, manifest: dict[str, Any], found: Driver) -> bytes:
+    """The device code in a file that a driver and its GPU can run: cubin within an architecture, PTX for later ones.
+
+    Raises ArtifactError for a GPU that is older than the code, DeviceError for a driver that is.
+    """
+    facts = manifest["cuda"]
+    arch = int(facts["arch"].removeprefix("sm_"))
+    if found.capability < arch:
+        raise ArtifactError(f"was compiled for {facts['arch']}, this GPU is the older sm_{found.capability}", file=path)
+    native = found.capability // 10 == arch // 10
+    # Machine code runs under any driver of the same major version; PTX is in the language of the exact one.
+    needed = (facts["toolkit"][0], 0) if native else tuple(facts["toolkit"])
+    if found.version < needed:
+        raise DeviceError(
+            f"the NVIDIA driver supports CUDA {_dotted(found.version)}, older than the {_dotted(needed)} this needs",
+            file=path,
+            hint="update the driver",
+        )
+    wanted = next(one for one in facts["images"] if one["format"] == ("cubin" if native else "ptx"))
+    return check_seal(path)[wanted["offset"] :][: wanted["size"]]
+
+
+class Executable(vm.Executable):
+    """A compiled model on the first GPU. Calls from several threads run one after the other.
+
+    Raises
+    ------
+    ArtifactError   : the file is damaged, of another version of TVM, or for a newer GPU.
+    DeviceError     : there is no GPU, its driver is too old, or its memory is full.
+    DependencyError : TVM's CUDA runtime is not there.
+    """
+
+    def _load(self, path: Path) -> Any:
+        device = image(path, self.manifest, driver.find())
+        tvm = _runtime()
+        with _memory(path), _compiled(device):
+            return vm.load(path, self.manifest, tvm.cuda(0))
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Compute the outputs; they are new arrays.
+
+        Arrays on the GPU (of torch, cupy, or any other that knows DLPack) are read where they are; if all inputs are
+        such, the outputs are too, and may still be in the making on the GPU's default stream when this returns.
+
+        Raises InputError for a missing or unknown name, a wrong shape or a wrong dtype; DeviceError where the GPU's
+        memory is full.
+        """
+        import tvm
+
+        with self._lock, _memory(self.manifest["source"]):
+            if inputs and all(_on_gpu(value) for value in inputs.values()):
+                tensors = checked(inputs, self.inputs, tvm.runtime.from_dlpack)
+                return dict(zip((spec.name for spec in self.outputs), self._call(tensors), strict=True))
+            arrays = checked(inputs, self.inputs)
+            tensors = self._call([tvm.runtime.tensor(array, tvm.cuda(0)) for array in arrays])
+            return {spec.name: tensor.numpy() for spec, tensor in zip(self.outputs, tensors, strict=True)}
+
+    def synchronize(self) -> None:
+        """Wait until the GPU has computed everything."""
+        import tvm
+
+        tvm.cuda(0).sync()
+
+    def upload(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Copies of the inputs on the GPU."""
+        import tvm
+
+        arrays = checked(inputs, self.inputs)
+        return {s.name: tvm.runtime.tensor(array, tvm.cuda(0)) for s, array in zip(self.inputs, arrays, strict=True)}
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _on_gpu(value: Any) -> bool:
+    return hasattr(value, "__dlpack_device__") and int(value.__dlpack_device__()[0]) == 2  # kDLCUDA
+
+
+def _runtime() -> Any:
+    """TVM with its CUDA runtime. Raises DependencyError where that cannot be loaded."""
+    import tvm
+    from tvm.libinfo import find_lib_path
+
+    if tvm.get_global_func("ffi.Module.load_from_bytes.cuda", allow_missing=True) is None:
+        try:
+            for library in _cudart():
+                ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+            ctypes.CDLL(str(Path(find_lib_path()[0]).with_name("libtvm_runtime_cuda.so")), ctypes.RTLD_GLOBAL)
+        except OSError as error:
+            raise DependencyError(
+                f"TVM's CUDA runtime cannot be loaded: {error}", hint="pip install 'tvmopt[cuda]'"
+            ) from None
+    return tvm
+
+
+def _cudart() -> list[Path]:
+    """CUDA's runtime library where it came as a wheel."""
+    found = importlib.util.find_spec("nvidia")
+    roots = [] if found is None or found.submodule_search_locations is None else found.submodule_search_locations
+    return [path for root in roots for path in Path(root).glob("cu*/lib/libcudart.so.*")]
+
+
+@contextmanager
+def _compiled(device: bytes) -> Iterator[None]:
+    """Gives TVM ``device`` where it asks for the CUDA C++ in a file to be compiled."""
+    import tvm_ffi
+    from tvm.support import nvcc
+
+    def take(source: str) -> bytes:
+        assert source == PLACE
+        return device
+
+    tvm_ffi.register_global_func("tvm_callback_cuda_compile", take, override=True)
+    try:
+        yield
+    finally:
+        tvm_ffi.register_global_func("tvm_callback_cuda_compile", nvcc.tvm_callback_cuda_compile, override=True)
+
+
+@contextmanager
+def _memory(file: Any) -> Iterator[None]:
+    """Turns what TVM raises for full memory into our error."""
+    try:
+        yield
+    except Exception as error:
+        if "out of memory" in str(error).lower() or "OUT_OF_MEMORY" in str(error):
+            raise DeviceError("the GPU has too little free memory", file=file) from None
+        raise

@@ -1,0 +1,45 @@
+"""What the NVIDIA driver tells of this machine's GPU."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+from ..errors import DeviceError
+
+# CUdevice_attribute, cuda.h
+_MAJOR, _MINOR = 75, 76
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The driver and its first GPU.
+
+    Attributes
+    ----------
+    version    : CUDA version that it supports.
+    capability : of the GPU, ten times the major version plus the minor one.
+    """
+
+    version: tuple[int, int]
+    capability: int
+
+
+def find() -> Driver:
+    """Ask the driver. Raises DeviceError where there is no driver, or no GPU."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        raise DeviceError("this machine has no NVIDIA driver (libcuda.so.1)") from None
+    device, number = ctypes.c_int(), ctypes.c_int()
+
+    def ask(function: str, *arguments: ctypes.c_int) -> int:
+        if status := getattr(cuda, function)(ctypes.byref(number), *arguments):
+            raise DeviceError(f"the NVIDIA driver finds no GPU: {function} gives {status}")
+        return number.value
+
+    version = ask("cuDriverGetVersion")
+    if status := cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
+        raise DeviceError(f"the NVIDIA driver finds no GPU: status {status}")
+    major, minor = (ask("cuDeviceGetAttribute", ctypes.c_int(which), device) for which in (_MAJOR, _MINOR))
+    return Driver((version // 1000, version % 1000 // 10), 10 * major + minor)
