@@ -46,7 +46,7 @@ def broadcast(lanes: int, depth: int, w: str) -> str:
         with T.sblock("root"):
             T.reads(C[0:lanes], A[0:depth], B[0:lanes, 0:depth])
             T.writes(C[0:lanes])
-            C[T.ramp(T.int32(0), 1, lanes)] = _step(
+            C[T.ramp(T.int32(0), 1, lanes)] = step(
                 lanes,
                 depth,
                 C.vload([0], dtype=f"int32x{lanes}"),
@@ -84,7 +84,7 @@ def columns(lanes: int, depth: int, w: str) -> str:
         with T.sblock("root"):
             T.reads(C[0:lanes], A[0:lanes], B[0:lanes, 0:depth])
             T.writes(C[0:lanes])
-            C[T.ramp(T.int32(0), 1, lanes)] = _step(
+            C[T.ramp(T.int32(0), 1, lanes)] = step(
                 lanes,
                 depth,
                 C.vload([0], dtype=f"int32x{lanes}"),
@@ -95,7 +95,7 @@ def columns(lanes: int, depth: int, w: str) -> str:
     return _register(f"tvmopt.columns.{lanes}.{depth}.{w}", description, implementation)
 
 
-def _step(lanes: int, depth: int, acc: Expr, x: Expr, w: Expr) -> Expr:
+def step(lanes: int, depth: int, acc: Expr, x: Expr, w: Expr) -> Expr:
     """The sums after one step: x is int32 x lanes, ``depth`` elements in each."""
     call, sums = _CALLS[lanes, depth], f"int32x{lanes}"
     operand = T.reinterpret(x, dtype=f"{_OPERAND[depth][0]}x{lanes * depth}")

@@ -1,10 +1,28 @@
-"""AVX512-VNNI: u8 x s8 products summed in fours (vpdpbusd), wider ones in pairs (vpmaddwd)."""
+"""AVX512-VNNI: u8 x s8 products summed in fours (vpdpbusd), wider ones in pairs (vpmaddwd); sparse weights."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from tvm.s_tir import Schedule
+from tvm.target import Target
+from tvm.tirx import PrimFunc
+
+from . import _sparse
 from ._dots import Dots
 
 
-def rule() -> Dots:
+@dataclass(frozen=True)
+class Vnni(Dots):
+    """Takes sparse products, too."""
+
+    def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
+        """The schedule of ``func``, None when it is something else."""
+        if func.attrs is not None and func.attrs.get("tvmopt.op") == "sparse":
+            return _sparse.schedule(func)
+        return super().apply(func, target, tunable)
+
+
+def rule() -> Vnni:
     """The rule of this module."""
-    return Dots(frozenset({2, 4}))
+    return Vnni(frozenset({2, 4}))

@@ -88,7 +88,7 @@ def compile(
     with _stage("optimizing", loaded.source):
         grouped = pipeline.run(loaded, sparsity=sparsity, io=io, requantize=found.requantize)
     with _stage(f"lowering for {found.name}", loaded.source):
-        lowered = lowering.lower(grouped, found, threads)
+        lowered = lowering.lower(grouped, found, threads, sparsity)
     with _stage(f"generating code for {found.name}", loaded.source):
         return backends.build(lowered, found, threads, emit)
 

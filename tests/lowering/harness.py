@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tvm
 
 from tvmopt import lowering  # noqa: F401  (registers every kernel)
 from tvmopt import target as targets
 from tvmopt.lowering.dispatch import lower, wants
-from tvmopt.lowering.kernel import Stored
+from tvmopt.lowering.kernel import Kernel, Stored
 from tvmopt.lowering.schedule import schedule
 from tvmopt.quant import reference
 from tvmopt.quant.regions import Region
@@ -44,10 +46,12 @@ def execute(
     expected: np.ndarray,
     target: Target,
     threads: int = 0,
+    lower: Callable[..., Kernel | None] = lower,
 ) -> np.ndarray:
     """Lower ``region`` for inputs that are stored as ``held``, build it, and run it.
 
     threads : those that the target's schedule may use; 0 builds the function without a schedule.
+    lower   : what gives the kernel.
     """
     kernel = lower(region, held, expected.shape, target)
     assert kernel is not None
@@ -57,9 +61,11 @@ def execute(
         mod = schedule(mod, target, threads)
     library = tvm.tirx.build(mod["main"], target=target.tvm())
     arguments = [*(store(x, h) for x, h in zip(inputs, held, strict=True)), *kernel.constants]
-    out = tvm.runtime.empty(kernel.out.physical, kernel.out.dtype)
-    library["main"](*[tvm.runtime.tensor(argument) for argument in arguments], out)
-    return restore(out.numpy(), kernel.out, expected.dtype)
+    *taken, given = [tuple(map(int, param.ty.shape)) for param in kernel.func.params]
+    out = tvm.runtime.empty(given, kernel.out.dtype)
+    flat = [argument.reshape(shape) for argument, shape in zip(arguments, taken, strict=True)]
+    library["main"](*map(tvm.runtime.tensor, flat), out)
+    return restore(out.numpy().reshape(kernel.out.physical), kernel.out, expected.dtype)
 
 
 def check(
@@ -69,15 +75,16 @@ def check(
     last: bool = False,
     shifted: bool = False,
     threads: int = 0,
+    lower: Callable[..., Kernel | None] = lower,
 ) -> None:
     """Assert that the kernel gives the reference's result, bit for bit.
 
     last, shifted : how the inputs are stored before the kernel says what it wants.
-    threads       : see ``execute``.
+    threads, lower : see ``execute``.
     """
     expected = reference.run(region, *inputs)
     other = {"int8": "uint8", "uint8": "int8"} if shifted else {}
     held = tuple(Stored(x.shape, other.get(x.dtype.name, x.dtype.name), last and x.ndim >= 3) for x in inputs)
-    got = execute(region, wants(region, held, target), inputs, expected, target, threads)
+    got = execute(region, wants(region, held, target), inputs, expected, target, threads, lower)
     assert got.dtype == expected.dtype
     np.testing.assert_array_equal(got, expected)

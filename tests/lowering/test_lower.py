@@ -53,4 +53,7 @@ def test_what_is_left_of_main():
     assert {call.op.name for call in calls} == {"relax.call_tir", "relax.reshape"}
     record = lowered.history[-1]
     functions = [f for f in lowered.mod.functions.values() if isinstance(f, tvm.tirx.PrimFunc)]
-    assert (record.name, record.after) == ("Lower", {"regions": 3, "inlined": 0, "functions": len(functions)})
+    assert (record.name, record.after) == (
+        "Lower",
+        {"regions": 3, "sparse": 0, "inlined": 0, "functions": len(functions)},
+    )

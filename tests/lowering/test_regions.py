@@ -24,9 +24,9 @@ def test_conversions_happen_once():
     a = graph.region(conv(p, 4, 16), *graph.params)
     b = graph.region(conv(p, 4, 8), *graph.params)
     model, _ = graph.model(a, b)
-    mod, counts = lower_regions(model.mod, HOST)
+    mod, counts = lower_regions(model.mod, HOST, True)
     calls = [str(getattr(call.op, "name", "")) for call in bindings(mod)]
-    assert counts == {"regions": 2, "inlined": 0}
+    assert counts == {"regions": 2, "sparse": 0, "inlined": 0}
     assert calls.count("relax.permute_dims") == 3  # the input, and both outputs
     assert calls.count("relax.bitwise_xor") == 3
 
@@ -36,7 +36,7 @@ def test_equal_kernels_are_one_function():
     p = QParams.per_tensor(0.9, 3, "uint8")
     a = graph.region(conv(p, 16, 16), *graph.params)
     b = graph.region(conv(p, 16, 16), a)
-    mod, _ = lower_regions(graph.model(b)[0].mod, HOST)
+    mod, _ = lower_regions(graph.model(b)[0].mod, HOST, True)
     assert len([f for f in mod.functions.values() if isinstance(f, tvm.tirx.PrimFunc)]) == 1
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from copy import copy
+
 import numpy as np
-from tvm import te
+from tvm import te, tirx
 
 from ..quant.fixed import Scale
 from ..quant.params import QParams
@@ -42,11 +45,18 @@ class Epilogue:
         factors = (scale.multiplier, scale.shift) if self._fixed else (factor,)
         biases = () if float_bias is None else (float_bias,)
         self.constants: tuple[np.ndarray, ...] = (bias.astype(np.int64).astype(np.int32), *factors, *biases)
+        self.params: tuple[Callable[[Expr], Expr], ...]
         self.params = tuple(te.placeholder(c.shape, c.dtype.name, "scale") for c in self.constants)
         self._y: QParams | None = None
         if y is not None:
             self._y, self._clamp = stored_output(y, clamp, target)
         self.dtype = "float32" if self._y is None else self._y.dtype.name
+
+    def reading(self, buffers: Sequence[tirx.Buffer]) -> Epilogue:
+        """The same, with its parameters in the buffers of a function that is not written in TE."""
+        bound = copy(self)
+        bound.params = tuple(buffer.__getitem__ for buffer in buffers)
+        return bound
 
     def __call__(self, acc: Expr, channel: Expr) -> Expr:
         """The stored element of ``channel`` for an int32 sum of products."""

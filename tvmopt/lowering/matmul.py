@@ -37,12 +37,12 @@ def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
     packed = form.pack(weight)
     w = te.placeholder(packed.shape, form.w, "w")
     acc = contract((prod(out_shape[:-1]),), w, rows(sources[0], form))
-    epilogue = _epilogue(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target)
+    epilogue = epilogue_of(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target)
     func = finish([*sources, w, *epilogue.params], acc, out_shape, epilogue)
     return Kernel(func, (packed, *epilogue.constants), Stored(out_shape, epilogue.dtype))
 
 
-def _epilogue(
+def epilogue_of(
     region: MatMul, a: Stored, sources: Sequence[te.Tensor], shift: int, sums: np.ndarray, target: Target
 ) -> Epilogue | DynamicEpilogue:
     """shift : what was added to a's elements before they were multiplied; sums : of the weights, per column."""
@@ -71,7 +71,7 @@ def _activations(
         lambda place: _broadcast(place[:-1], b.shape),
     )
     zeros = np.zeros(n, np.int64)
-    epilogue = _epilogue(region, inputs[0], sources, 0, zeros, target)
+    epilogue = epilogue_of(region, inputs[0], sources, 0, zeros, target)
     func = finish([*sources, *epilogue.params], acc, out_shape, epilogue)
     return Kernel(func, epilogue.constants, Stored(out_shape, epilogue.dtype))
 

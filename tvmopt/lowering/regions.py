@@ -13,6 +13,7 @@ from ..quant.regions import Pool, Region
 from ..quant.relax_form import from_function
 from ..quant.relax_form.scope import constant
 from ..target import Target
+from . import sparse
 from .dispatch import lower, wants
 from .moves import move
 from .storage import Value, fetch, original
@@ -24,26 +25,29 @@ Held = Union[Value, "list[Held]", relax.Expr]
 """What stands for an expression of the old ``main``: a tensor, several, or what is no tensor of known shape."""
 
 
-def lower_regions(mod: IRModule, target: Target) -> tuple[IRModule, dict[str, int]]:
+def lower_regions(mod: IRModule, target: Target, sparsity: bool) -> tuple[IRModule, dict[str, int]]:
     """Call of a ``Composite = "tvmopt.<kind>"`` function -> ``call_tir`` of its kernel.
 
     A composite that no kernel takes is replaced by its body. Everything else stays, reading and writing
     tensors as ONNX has them; ops that only move elements work on tensors as they are stored.
-    Also returns how many composites became kernels ("regions") and how many their body ("inlined").
+    sparsity : kernels may skip zero weights.
+
+    Also returns how many composites became kernels ("regions"), how many of these skip zero weights ("sparse"),
+    and how many became their body ("inlined").
     """
-    lowering = _Lowering(mod, target)
+    lowering = _Lowering(mod, target, sparsity)
     return lowering.run(), lowering.counts
 
 
 class _Lowering:
-    def __init__(self, mod: IRModule, target: Target) -> None:
-        self.target = target
+    def __init__(self, mod: IRModule, target: Target, sparsity: bool) -> None:
+        self.target, self.sparsity = target, sparsity
         self.main = mod["main"]
         self.composites = {gv: f for gv, f in mod.functions.items() if "Composite" in (f.attrs or {})}
         kept = {gv: f for gv, f in mod.functions.items() if gv not in self.composites and gv.name_hint != "main"}
         self.builder = relax.BlockBuilder(IRModule(kept, attrs=mod.attrs))
         self.held: dict[relax.Var, Held] = {}
-        self.counts = {"regions": 0, "inlined": 0}
+        self.counts = {"regions": 0, "sparse": 0, "inlined": 0}
 
     def run(self) -> IRModule:
         params = [relax.Var(param.name, param.ty) for param in self.main.params]
@@ -101,15 +105,26 @@ class _Lowering:
         if not _is_static(call.ty) or len(values) < len(inputs):
             return None
         wanted = wants(region, tuple(value.stored for value in values), self.target)
-        kernel = lower(region, wanted, tuple(int(dim) for dim in call.ty.shape), self.target)
+        out_shape = tuple(int(dim) for dim in call.ty.shape)
+        kernel = sparse.lower(region, wanted, out_shape, self.target) if self.sparsity else None
+        self.counts["sparse"] += kernel is not None
+        if kernel is None:
+            kernel = lower(region, wanted, out_shape, self.target)
         if kernel is None:
             return None
         func = kernel.func.without_attr("global_symbol").with_attr({"op_pattern": OPAQUE, "tvmopt.kind": region.kind})
         args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(values, wanted, strict=True)]
         args += [constant(array) for array in kernel.constants]
-        out = relax.TensorType(kernel.out.physical, kernel.out.dtype)
+        *taken, given = [tuple(int(dim) for dim in param.ty.shape) for param in func.params]
+        args = [self.shaped(arg, shape) for arg, shape in zip(args, taken, strict=True)]
         function = self.builder.add_func(func, f"tvmopt_{region.kind}")  # equal kernels become one function
-        return Value.at(kernel.out, str(call.ty.dtype), self.builder.emit(relax.call_tir(function, args, out), name))
+        out = self.builder.emit(relax.call_tir(function, args, relax.TensorType(given, kernel.out.dtype)), name)
+        return Value.at(kernel.out, str(call.ty.dtype), self.shaped(out, kernel.out.physical))
+
+    def shaped(self, expr: relax.Expr, shape: tuple[int, ...]) -> relax.Expr:
+        """A tensor as another of the same elements: a kernel may see rows where there is an image."""
+        same = tuple(int(dim) for dim in expr.ty.shape) == shape
+        return expr if same else self.builder.emit(relax.op.reshape(expr, shape))
 
     def operand(self, expr: relax.Expr) -> Held:
         if isinstance(expr, Tuple):

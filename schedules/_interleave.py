@@ -1,0 +1,184 @@
+"""Tensor intrinsics of AVX512 that interleave vectors, for products with pixels side by side (see ``_sparse``).
+
+The only shuffles are unpacks, one instruction each, which interleave halves of every 128 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from tvm.s_tir import TensorIntrin
+from tvm.script import tirx as T
+from tvm.tirx import Buffer, Expr, Ramp, Shuffle, const
+from tvm.tirx.script import builder
+
+from ._intrinsics import step
+
+PIXELS, LANES, ROWS, DEPTH = 64, 16, 4, 4
+
+
+@cache
+def columns() -> str:
+    """16 columns of 64 rows of bytes, transposed; row r goes where ``multiply_add`` wants it."""
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, b: T.handle) -> None:
+        stride = T.int32()
+        A = T.match_buffer(a, (PIXELS, LANES), "uint8", strides=[stride, 1], offset_factor=1)
+        B = T.match_buffer(b, (LANES, PIXELS), "uint8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:PIXELS, 0:LANES])
+            T.writes(B[0:LANES, 0:PIXELS])
+            for k, p in T.grid(LANES, PIXELS):
+                with T.sblock("element"):
+                    vk, vp = T.axis.remap("SS", [k, p])
+                    B[vk, vp] = A[vp % 16 // 4 * 16 + vp // 16 * 4 + vp % 4, vk]
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, b: T.handle) -> None:
+        stride = T.int32()
+        A = T.match_buffer(a, (PIXELS, LANES), "uint8", strides=[stride, 1], offset_factor=1)
+        B = T.match_buffer(b, (LANES, PIXELS), "uint8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:PIXELS, 0:LANES])
+            T.writes(B[0:LANES, 0:PIXELS])
+            _columns(A, B)
+
+    return _register("tvmopt.columns.16x64", description, implementation)
+
+
+def _columns(a: Buffer, b: Buffer) -> None:
+    def quarters(i: int) -> Expr:
+        rows = [a.vload([i // 4 * LANES + i % 4 + 4 * lane, 0], "uint8x16") for lane in range(4)]
+        return _bind(_shuffle(rows, range(PIXELS)))
+
+    vectors = [quarters(i) for i in range(LANES)]
+    for _ in range(4):
+        pairs = zip(vectors[:8], vectors[8:], strict=True)
+        vectors = [_unpacked(x, y, 1, high) for x, y in pairs for high in (False, True)]
+    for k, vector in enumerate(vectors):
+        builder.buffer_store(b, vector, [k, _ramp(0, PIXELS)])
+
+
+@cache
+def multiply_add() -> str:
+    """Sums of 4 outputs for 64 pixels, and 4 inputs of theirs in rows whose pixels are arranged as ``columns`` does."""
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (DEPTH, PIXELS), "uint8", offset_factor=1, scope="local")
+        B = T.match_buffer(b, (ROWS, DEPTH), "int8", offset_factor=1)
+        C = T.match_buffer(c, (ROWS, PIXELS), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:ROWS, 0:PIXELS], A[0:DEPTH, 0:PIXELS], B[0:ROWS, 0:DEPTH])
+            T.writes(C[0:ROWS, 0:PIXELS])
+            for o, p, i in T.grid(ROWS, PIXELS, DEPTH):
+                with T.sblock("update"):
+                    vo, vp, vi = T.axis.remap("SSR", [o, p, i])
+                    C[vo, vp] = C[vo, vp] + T.cast(A[vi, vp % 16 // 4 * 16 + vp // 16 * 4 + vp % 4], "int32") * T.cast(
+                        B[vo, vi], "int32"
+                    )
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (DEPTH, PIXELS), "uint8", offset_factor=1, scope="local")
+        B = T.match_buffer(b, (ROWS, DEPTH), "int8", offset_factor=1)
+        C = T.match_buffer(c, (ROWS, PIXELS), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:ROWS, 0:PIXELS], A[0:DEPTH, 0:PIXELS], B[0:ROWS, 0:DEPTH])
+            T.writes(C[0:ROWS, 0:PIXELS])
+            _multiply_add(A, B, C)
+
+    return _register("tvmopt.quads.4x64", description, implementation)
+
+
+def _multiply_add(a: Buffer, b: Buffer, c: Buffer) -> None:
+    quads = _transposed([_bind(a.vload([i, 0], "uint8x64")) for i in range(DEPTH)])
+    for o in range(ROWS):
+        w = T.broadcast(T.reinterpret(b.vload([o, 0], "int8x4"), dtype="int32"), LANES)
+        w = _bind(T.reinterpret(w, dtype="int8x64"))
+        for v, x in enumerate(quads):
+            total = step(LANES, DEPTH, c.vload([o, v * LANES], "int32x16"), x, w)
+            builder.buffer_store(c, total, [o, _ramp(v * LANES, LANES)])
+
+
+@cache
+def rows(dtype: str) -> str:
+    """4 rows of 16 words of 32 bits, transposed: floats, or words of 4 bytes of ``dtype``."""
+    if dtype == "float32":
+        word, width = dtype, ROWS
+    else:
+        word, width = "int32", LANES
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, b: T.handle) -> None:
+        lead, stride = T.int32(), T.int32()
+        A = T.match_buffer(a, (ROWS, LANES), word, strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (LANES, width), dtype, strides=[stride, 1], offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:ROWS, 0:LANES])
+            T.writes(B[0:LANES, 0:width])
+            for p, o in T.grid(LANES, width):
+                with T.sblock("element"):
+                    vp, vo = T.axis.remap("SS", [p, o])
+                    B[vp, vo] = _element(A, vp, vo, dtype)
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, b: T.handle) -> None:
+        lead, stride = T.int32(), T.int32()
+        A = T.match_buffer(a, (ROWS, LANES), word, strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (LANES, width), dtype, strides=[stride, 1], offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:ROWS, 0:LANES])
+            T.writes(B[0:LANES, 0:width])
+            _rows(A, B, word, width, dtype)
+
+    return _register(f"tvmopt.rows.4x16.{dtype}", description, implementation)
+
+
+def _element(a: Buffer, column: Expr, place: Expr, dtype: str) -> Expr:
+    if dtype == "float32":
+        return a[place, column]
+    return T.cast(T.shift_right(a[place // 4, column], place % 4 * 8), dtype)
+
+
+def _rows(a: Buffer, b: Buffer, word: str, width: int, dtype: str) -> None:
+    vectors = _transposed([_bind(a.vload([i, 0], f"{word}x{LANES}")) for i in range(ROWS)])
+    for p in range(LANES):
+        begin = p // 4 * 4
+        part = T.reinterpret(_shuffle([vectors[p % 4]], range(begin, begin + 4)), dtype=f"{dtype}x{width}")
+        builder.buffer_store(b, part, [p, _ramp(0, width)])
+
+
+def _transposed(rows: Sequence[Expr]) -> list[Expr]:
+    """Four vectors interleaved element by element, which stays in 128 bits: quarter q of vector v is place 4q + v."""
+    pairs = [[_unpacked(rows[i], rows[i + 1], 1, high) for i in (0, 2)] for high in (False, True)]
+    return [_unpacked(x, y, 2, high) for x, y in pairs for high in (False, True)]
+
+
+def _unpacked(x: Expr, y: Expr, unit: int, high: bool) -> Expr:
+    """Low or high halves of every 128 bits of two vectors of 512, ``unit`` elements of x and y in turn."""
+    lanes = int(str(x.ty).rpartition("x")[2])
+    half = lanes // 8
+    own = [2 * half * quarter + half * high + i for quarter in range(4) for i in range(half)]
+    units = [own[i : i + unit] for i in range(0, len(own), unit)]
+    return _bind(_shuffle([x, y], [i + other for part in units for other in (0, lanes) for i in part]))
+
+
+def _shuffle(vectors: Sequence[Expr], indices: Sequence[int]) -> Expr:
+    return Shuffle(vectors, [const(i, "int32") for i in indices])
+
+
+def _bind(value: Expr) -> Expr:
+    """A name for a value, which is used more than once but computed once."""
+    return builder.Bind(value)
+
+
+def _ramp(base: int, lanes: int) -> Expr:
+    return Ramp(const(base, "int32"), const(1, "int32"), lanes)
+
+
+def _register(name: str, *functions: object) -> str:
+    TensorIntrin.register(name, *functions)
+    return name

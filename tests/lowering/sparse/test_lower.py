@@ -1,0 +1,116 @@
+"""Sparse kernels give the reference's bits, and are chosen only where they pay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.lowering.graphs import Graph, run
+from tests.lowering.harness import RUNNABLE, check
+from tests.lowering.strategies import clamps, outputs_for, params, tensor, weights
+from tvmopt import target as targets
+from tvmopt.lowering import lower, sparse
+from tvmopt.lowering.kernel import Kernel, Stored
+from tvmopt.lowering.sparse import cost
+from tvmopt.quant.params import QParams
+from tvmopt.quant.regions import Conv, MatMul
+
+VNNI = "x86/cascadelake"
+
+
+def needs_vnni(test):
+    return pytest.mark.hardware(VNNI)(pytest.mark.skipif(VNNI not in RUNNABLE, reason="needs AVX512-VNNI")(test))
+
+
+@st.composite
+def matmuls(draw: st.DrawFn) -> tuple[MatMul, np.ndarray]:
+    """Blocks of zeros in a weight of any zero point."""
+    pixels, length, outputs = draw(st.integers(1, 200)), 16 * draw(st.integers(1, 5)), 16 * draw(st.integers(1, 4))
+    weight, b = draw(weights((length, outputs), 1))
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    rows, columns = draw(st.sampled_from([(1, 1), (4, 1), (16, 1), (1, 4), (16, 4)]))
+    zero = np.kron(rng.random((length // columns, outputs // rows)) < draw(st.floats(0, 1)), np.ones((columns, rows)))
+    weight = np.where(zero > 0, b.zero_point, weight // 2).astype(weight.dtype)
+    a = draw(params("uint8"))
+    y = draw(outputs_for(a, b, length))
+    biases = [None, rng.integers(-(2**12), 2**12, outputs).astype(np.int32)]
+    if y is None:
+        biases.append(rng.normal(0, 10, outputs).astype(np.float32))
+    region = MatMul(a, b, weight, draw(st.sampled_from(biases)), y, (0, 0) if y is None else draw(clamps(y)))
+    return region, tensor((pixels, length), "uint8")
+
+
+@needs_vnni
+@given(case=matmuls(), threads=st.integers(1, 2))
+@settings(max_examples=40, deadline=None)
+def test_random_products(case, threads):
+    region, x = case
+    weight = region.weight.astype(int) - region.b.zero_point
+    if weight.min() >= -128 and weight.max() <= 127:
+        check(region, x, target=targets.get(VNNI), threads=threads, lower=whatever_it_saves)
+
+
+def whatever_it_saves(*args) -> Kernel | None:
+    with mock.patch.object(cost, "dense", return_value=inf), mock.patch.object(cost, "DENSEST", 1):
+        return sparse.lower(*args)
+
+
+@needs_vnni
+@pytest.mark.parametrize("size", [7, 8, 12])
+def test_pointwise_convolutions(size):
+    rng = np.random.default_rng(size)
+    weight = rng.integers(-127, 128, (64, 96, 1, 1)) * (rng.random((64, 96, 1, 1)) < 0.1)
+    x, w, y = (QParams.per_tensor(scale, zero, dtype) for scale, zero, dtype in SCALES)
+    bias = rng.integers(-999, 999, 64).astype(np.int32)
+    region = Conv(x, w, weight.astype(np.int8), bias, y, (100, 255), (1, 1), (0,) * 4, (1, 1))
+    x = tensor((2, 96, size, size), "uint8")
+    check(region, x, target=targets.get(VNNI), threads=1, lower=whatever_it_saves)
+
+
+SCALES = [(0.02, 3, "uint8"), (0.01, 0, "int8"), (0.05, 100, "uint8")]
+
+
+def product(zeros: float, seed: int = 0) -> MatMul:
+    """[256, 512], blocks of 4 outputs."""
+    rng = np.random.default_rng(seed)
+    kept = np.kron(rng.random((512, 64)) >= zeros, np.ones((1, 4)))
+    weight = (rng.integers(-127, 128, (512, 256)) * kept).astype(np.int8)
+    a, b, y = (QParams.per_tensor(*scale) for scale in SCALES)
+    return MatMul(a, b, weight, None, y, (0, 255))
+
+
+@pytest.mark.parametrize(("zeros", "name", "taken"), [(0.9, VNNI, True), (0.1, VNNI, False), (0.9, "x86/avx2", False)])
+def test_dense_competes(zeros, name, taken):
+    held = (Stored((128, 512), "uint8"),)
+    assert (sparse.lower(product(zeros), held, (128, 256), targets.get(name)) is not None) == taken
+
+
+def test_wide_weights_stay_dense():
+    """A weight that needs 16 bits is no operand of the multiply-add."""
+    region = product(0.9)
+    wide = replace(region, b=QParams.per_tensor(0.01, -100, "int8"))
+    assert sparse.lower(wide, (Stored((128, 512), "uint8"),), (128, 256), targets.get(VNNI)) is None
+
+
+@needs_vnni
+@pytest.mark.parametrize("sparsity", [True, False])
+def test_in_a_model(sparsity):
+    """Two sparse products, the second of an image's pixels."""
+    graph = Graph(x=tensor((1, 128, 512), "uint8"))
+    first = graph.region(product(0.9), *graph.params)
+    model, _ = graph.model(first)
+    target = targets.get(VNNI)
+    assert lower(model, target, sparsity=sparsity).history[-1].after["sparse"] == int(sparsity)
+
+
+@needs_vnni
+def test_shapes_are_free():
+    """Leading axes of a product, and an image's, are rows of the kernel."""
+    graph = Graph(x=tensor((2, 16, 5, 512), "uint8"))
+    run(graph, graph.region(product(0.9), *graph.params), target=targets.get(VNNI))
