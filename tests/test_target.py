@@ -66,6 +66,48 @@ def test_a_wrong_file_is_refused_by_name_and_key(tmp_path: Path, old: str, new: 
     assert says in str(caught.value)
 
 
+EDGE = """
+name = "my/npu"
+summary = "an accelerator"
+tested = "not at all"
+requantize = "fixed"
+
+[accelerator]
+kind = "ethos-u"
+config = "ethos-u55-128"
+host = "arm/cortex-m55"
+system_config = "Ethos_U55_High_End_Embedded"
+memory_mode = "Shared_Sram"
+"""
+
+
+def test_an_accelerator_is_compiled_for_its_host(tmp_path: Path) -> None:
+    found, cpu = target.get(write(tmp_path, EDGE)), target.get("arm/cortex-m55")
+    assert found.accelerator is not None and found.accelerator.family == "ethos-u55"
+    assert (found.requantize, found.emulator) == ("fixed", None)
+    for key in ("backend", "schedules", "llvm", "activation"):
+        assert getattr(found, key) == getattr(cpu, key)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("ethos-u55-128", "ethos-u55-129", "Invalid enum value 'ethos-u55-129' - at `$.accelerator.config`"),
+        ('kind = "ethos-u"', 'kind = "ethos-v"', "Invalid value 'ethos-v' - at `$.accelerator.kind`"),
+        ("arm/cortex-m55", "arm/cortex-m56", "its host: unknown target 'arm/cortex-m56' (near: arm/cortex-m"),
+        ("arm/cortex-m55", "edge/ethos-u55-32", "its host edge/ethos-u55-32 has an accelerator itself"),
+        ('host = "arm/cortex-m55"', "", "missing required field"),
+        ("memory_mode", "memory_mod", "unknown field `memory_mod` - at `$.accelerator`"),
+    ],
+)
+def test_a_wrong_accelerator_is_refused_by_name_and_key(tmp_path: Path, old: str, new: str, says: str) -> None:
+    path = write(tmp_path, EDGE.replace(old, new))
+    with pytest.raises(TargetError) as caught:
+        target.get(path)
+    assert str(caught.value).startswith(str(path))
+    assert says in str(caught.value)
+
+
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "board.toml"
     path.write_bytes(b"\xff\xfe\x00")

@@ -52,6 +52,7 @@ class Model:
     sha256  : digest of the ONNX file's bytes, external data included.
     history : what each pass changed, oldest first.
     float_reasons : ONNX value name -> why the op that computes it runs in float (filled by the passes).
+    host_reasons  : ONNX value name -> why the op that computes it is not the accelerator's (filled by ``partition``).
     """
 
     mod: tvm.ir.IRModule
@@ -61,6 +62,7 @@ class Model:
     sha256: str = ""
     history: tuple[PassRecord, ...] = ()
     float_reasons: dict[str, str] = field(default_factory=dict)
+    host_reasons: dict[str, str] = field(default_factory=dict)
 
     def replace(self, **changes: Any) -> Model:
         """Return a copy with some attributes changed."""

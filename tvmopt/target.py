@@ -7,7 +7,7 @@ import functools
 import platform
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -95,6 +95,34 @@ class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock_mhz: int | None = None
 
 
+class EthosU(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="ethos-u"):
+    """An Arm Ethos-U NPU: names that its compiler, Vela, knows.
+
+    Attributes
+    ----------
+    host          : target whose CPU computes what the accelerator does not take.
+    config        : the NPU and how many multiply-accumulates it does in a cycle.
+    system_config : clocks and memories, of ``config_file``.
+    memory_mode   : which memory holds weights and which activations, likewise.
+    config_file   : as Vela finds it: "Arm/vela.ini" is its own.
+    """
+
+    host: str
+    config: Literal[
+        "ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256",
+        "ethos-u65-256", "ethos-u65-512",
+        "ethos-u85-128", "ethos-u85-256", "ethos-u85-512", "ethos-u85-1024", "ethos-u85-2048",
+    ]  # fmt: skip
+    system_config: str
+    memory_mode: str
+    config_file: str = "Arm/vela.ini"
+
+    @property
+    def family(self) -> str:
+        """ "ethos-u55", "ethos-u65" or "ethos-u85"."""
+        return self.config.rpartition("-")[0]
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A device family.
 
@@ -110,6 +138,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     llvm       : what LLVM generates code for; where there is a GPU, the part of the artifact that calls it.
     cuda       : the GPU that kernels run on; None for CPUs.
     host       : which machines "host" stands for this target on; None for devices that do not run tvmopt.
+    accelerator : what computes the regions that it takes. ``backend``, ``schedules``, ``llvm`` and ``activation`` of a
+                 target with one are those of the accelerator's host, unless its own file has them.
     """
 
     name: str
@@ -125,6 +155,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: Memory = Memory()
     energy: Energy | None = None
     emulator: Emulator | None = None
+    accelerator: EthosU | None = None
 
     def tvm(self) -> tvm.target.Target:
         """The TVM target that code is generated for.
@@ -176,19 +207,43 @@ def get(target: str | Path | Target) -> Target:
 
 def read(path: Path) -> Target:
     """Read one target file."""
+    table = _table(path)
+    accelerator = table.get("accelerator")
+    if isinstance(accelerator, dict) and isinstance(accelerator.get("host"), str):
+        table = _inherited(accelerator["host"], path) | table
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise TargetError(f"cannot be read: {error.strerror}", file=path) from None
-    try:
-        target = msgspec.toml.decode(data, type=Target)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        target = msgspec.convert(table, Target)
+    except msgspec.ValidationError as error:
         raise TargetError(str(error), file=path) from None
     known = _schedules()
     for name in target.schedules:
         if name not in known:
             raise TargetError(f"there is no schedule rule '{name}'", file=path, hint=_near(name, known))
     return target
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """What a target file says, unchecked."""
+    try:
+        table = msgspec.toml.decode(path.read_bytes())
+    except OSError as error:
+        raise TargetError(f"cannot be read: {error.strerror}", file=path) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TargetError(str(error), file=path) from None
+    assert isinstance(table, dict)
+    return table
+
+
+def _inherited(name: str, path: Path) -> dict[str, Any]:
+    """What a target with an accelerator has from its host."""
+    try:
+        host = get(name)
+    except TargetError as error:
+        raise TargetError(f"its host: {error.reason}", file=path, hint=error.hint) from None
+    if host.accelerator is not None:
+        raise TargetError(f"its host {name} has an accelerator itself", file=path)
+    table = msgspec.to_builtins(host)
+    return {key: table[key] for key in ("backend", "schedules", "llvm", "activation")}
 
 
 def host() -> Target:
@@ -203,7 +258,10 @@ def detect(machine: str, flags: frozenset[str]) -> Target:
     Raises TargetError where there is none.
     """
     fits: list[tuple[int, Target]] = []
-    for target in map(read, _files().values()):
+    for path in _files().values():
+        if "host" not in _table(path):
+            continue
+        target = read(path)
         if target.host and target.host.machine == machine and flags.issuperset(target.host.flags):
             fits.append((len(target.host.flags), target))
     if not fits:

@@ -1,4 +1,4 @@
-"""Runs a grouped module in numpy: composites by the integer reference, moves and float ops as ONNX defines them."""
+"""Runs a grouped module, partitioned or not, in numpy: composites by the integer reference, the rest as ONNX has it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ from tvmopt.quant import reference
 from tvmopt.quant.relax_form import from_function
 from tvmopt.quant.relax_form.evaluate import evaluate, is_elementwise
 from tvmopt.quant.relax_form.scope import op_name
+from tvmopt.quant.subgraphs import is_subgraph
 
 
 def run(mod: tvm.IRModule, *inputs: np.ndarray) -> list[np.ndarray]:
     """The outputs of ``main``."""
-    result = evaluated(mod, *inputs)[mod["main"].body.body]
+    return function(mod, mod["main"], *inputs)
+
+
+def function(mod: tvm.IRModule, function: relax.Function, *inputs: np.ndarray) -> list[np.ndarray]:
+    """The outputs of a function of the module."""
+    env = evaluated(mod, *inputs, function=function)
+    body = function.body.body
+    result = [env[field] for field in body.fields] if isinstance(body, relax.Tuple) else env[body]
     return result if isinstance(result, list) else [result]
 
 
-def evaluated(mod: tvm.IRModule, *inputs: np.ndarray) -> dict:
-    """The value of every variable of ``main``."""
-    main = mod["main"]
+def evaluated(mod: tvm.IRModule, *inputs: np.ndarray, function: relax.Function | None = None) -> dict:
+    """The value of every variable of a function, by default ``main``."""
+    main = mod["main"] if function is None else function
     env: dict = dict(zip(main.params, inputs, strict=True))
 
     def value(expr: relax.Expr):
@@ -37,7 +45,7 @@ def evaluated(mod: tvm.IRModule, *inputs: np.ndarray) -> dict:
             return [int(size) for size in expr]
         if isinstance(expr, relax.Call):
             args = [value(arg) for arg in expr.args]
-            return _composite(mod[expr.op], args) if isinstance(expr.op, GlobalVar) else _op(expr, args)
+            return _called(mod, mod[expr.op], args) if isinstance(expr.op, GlobalVar) else _op(expr, args)
         return np.asarray(expr.value)
 
     for block in main.body.blocks:
@@ -53,9 +61,12 @@ def _check_type(var: relax.Var, result: object) -> None:
         assert str(result.dtype) == str(var.ty.dtype), var.name
 
 
-def _composite(function: relax.Function, args: list[np.ndarray]) -> np.ndarray:
-    region = from_function(function)
-    assert region is not None, function
+def _called(mod: tvm.IRModule, callee: relax.Function, args: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    if is_subgraph(callee):
+        results = function(mod, callee, *args)
+        return results if isinstance(callee.ret_ty, relax.TupleType) else results[0]
+    region = from_function(callee)
+    assert region is not None, callee
     return reference.run(region, *args)
 
 

@@ -33,7 +33,7 @@ def _show(one: Any) -> None:
     import msgspec
 
     for key, value in _flat("", msgspec.to_builtins(one)):
-        click.echo(f"{key:<16}{value}")
+        click.echo(f"{key:<28}{value}")
 
 
 def _flat(prefix: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -12,9 +12,11 @@ from ..quant.params import QParams
 from ..quant.regions import Pool, Region
 from ..quant.relax_form import from_function
 from ..quant.relax_form.scope import constant
+from ..quant.subgraphs import channels_last, is_subgraph
 from ..target import Target
 from . import sparse
 from .dispatch import lower, wants
+from .kernel import Stored
 from .moves import move
 from .storage import Value, fetch, original
 
@@ -26,7 +28,8 @@ Held = Union[Value, "list[Held]", relax.Expr]
 
 
 def lower_regions(mod: IRModule, target: Target, sparsity: bool) -> tuple[IRModule, dict[str, int]]:
-    """Call of a ``Composite = "tvmopt.<kind>"`` function -> ``call_tir`` of its kernel.
+    """Call of a ``Composite = "tvmopt.<kind>"`` function -> ``call_tir`` of its kernel;
+    call of an accelerator's subgraph              -> ``call_dps_packed`` of its name.
 
     A composite that no kernel takes is replaced by its body. Everything else stays, reading and writing
     tensors as ONNX has them; ops that only move elements work on tensors as they are stored.
@@ -44,7 +47,9 @@ class _Lowering:
         self.target, self.sparsity = target, sparsity
         self.main = mod["main"]
         self.composites = {gv: f for gv, f in mod.functions.items() if "Composite" in (f.attrs or {})}
-        kept = {gv: f for gv, f in mod.functions.items() if gv not in self.composites and gv.name_hint != "main"}
+        self.subgraphs = {gv: channels_last(mod, f) for gv, f in mod.functions.items() if is_subgraph(f)}
+        replaced = {*self.composites, *self.subgraphs}
+        kept = {gv: f for gv, f in mod.functions.items() if gv not in replaced and gv.name_hint != "main"}
         self.builder = relax.BlockBuilder(IRModule(kept, attrs=mod.attrs))
         self.held: dict[relax.Var, Held] = {}
         self.counts = {"regions": 0, "sparse": 0, "inlined": 0}
@@ -77,6 +82,8 @@ class _Lowering:
         operands = [self.operand(arg) for arg in call.args]
         if isinstance(call.op, GlobalVar) and call.op in self.composites:
             return self.composite(call, operands, name)
+        if isinstance(call.op, GlobalVar) and call.op in self.subgraphs:
+            return self.subgraph(call, operands, name)
         region = _max_pool(call)
         if region is not None and (value := self.kernel(region, call, operands, name)) is not None:
             return value
@@ -98,6 +105,24 @@ class _Lowering:
         self.counts["inlined"] += 1
         self.held.update(zip(function.params, operands, strict=True))
         return self.body(function)
+
+    def subgraph(self, call: Call, operands: list[Held], name: str) -> Held:
+        """Emit the call of an accelerator, which takes and gives tensors as ``quant.subgraphs`` says."""
+        last = self.subgraphs[call.op]
+
+        def stored(shape: tuple[int, ...]) -> Stored:
+            return Stored(shape, "int8", last and len(shape) >= 3)
+
+        values = [value for value in operands if isinstance(value, Value)]
+        wanted = [stored(value.shape) for value in values]
+        args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(values, wanted, strict=True)]
+        types = list(call.ty.fields) if isinstance(call.ty, relax.TupleType) else [call.ty]
+        given = [stored(tuple(int(dim) for dim in type_.shape)) for type_ in types]
+        out = [relax.TensorType(held.physical, held.dtype) for held in given]
+        result = self.builder.emit(relax.op.call_dps_packed(call.op.name_hint, args, out), name)
+        parts = [result] if len(out) == 1 else [self.builder.emit(TupleGetItem(result, i)) for i in range(len(out))]
+        held = [Value.at(to, str(type_.dtype), part) for to, type_, part in zip(given, types, parts, strict=True)]
+        return held[0] if isinstance(call.ty, relax.TensorType) else [*held]
 
     def kernel(self, region: Region, call: Call, inputs: list[Held], name: str) -> Value | None:
         """Emit the kernel that computes what ``call`` does; None where there is none."""
