@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.tirx import PrimFunc
-
-Factor = Any
-"""A number, or a random variable of the schedule."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +41,29 @@ class Product:
 
 
 class Decisions:
-    """Takes the decisions of a schedule: the default ones, or (tunable) samples that begin with the default ones."""
+    """Takes the decisions of a schedule: those that the function's attribute ``tvmopt.decisions`` gives, default ones
+    otherwise.
+
+    A tunable schedule lists what can be decided, as annotations of the function's root block:
+    ``tvmopt.decision.<name>`` = [default, *options].
+    A rule asks for the same decisions with the same options whatever it was told before.
+    """
 
     def __init__(self, sch: Schedule, tunable: bool) -> None:
+        attrs = sch.mod["main"].attrs
+        given = [] if attrs is None else attrs.get("tvmopt.decisions", [])
+        self._given = {str(name): int(value) for name, value in given}
         self._sch, self._tunable = sch, tunable
 
-    def pick(self, default: int, options: Sequence[int]) -> Factor:
-        """``default``, or one of ``options``, which it joins."""
-        if not self._tunable:
-            return default
+    def pick(self, name: str, default: int, options: Sequence[int]) -> int:
+        """What is decided: one of ``options``, which ``default`` joins. Raises ValueError for anything else given."""
         values = sorted({default, *options})
-        return self._sch.sample_categorical(values, [1 / len(values)] * len(values), values.index(default))
+        if self._tunable:
+            self._sch.annotate(self._sch.get_sblock("root"), f"tvmopt.decision.{name}", [default, *values])
+        value = self._given.get(name, default)
+        if value not in values:
+            raise ValueError(f"{name} is {value}, none of {values}")
+        return value
 
 
 def extents(sch: Schedule, block: SBlockRV) -> list[int]:

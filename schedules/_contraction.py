@@ -44,8 +44,8 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     *space, pixel, channel = sch.get_loops(out)
     pixels, vectors = register_tile(lead[-1], blocks, registers)
     visits = tiles_per_visit(prod(lead), blocks, lanes * length, length, pixels, vectors)
-    p0, p1 = sch.split(pixel, [None, decisions.pick(pixels, range(1, registers - 2))])
-    tiles = [decisions.pick(visits, (1, 2, 4, 8)), decisions.pick(vectors, range(1, 9))]
+    p0, p1 = sch.split(pixel, [None, decisions.pick("pixels", pixels, range(1, registers - 2))])
+    tiles = [decisions.pick("visits", visits, (1, 2, 4, 8)), decisions.pick("vectors", vectors, range(1, 9))]
     b0, b1, b2, lane = sch.split(channel, [None, *tiles, lanes])
     outer = [*space, b0, p0] if by_row else widest_first(sch, [b0, *space, p0])
     sch.reorder(*outer, b1, p1, b2, lane)

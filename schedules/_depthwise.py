@@ -22,8 +22,8 @@ def products(func: PrimFunc, tunable: bool, by_row: bool = False) -> Schedule:
     *_, pixels, channels = extents(sch, acc)
 
     *space, pixel, channel = sch.get_loops(out)
-    p0, p1 = sch.split(pixel, [None, decisions.pick(_tile(pixels, 8), range(1, 15))])
-    c0, c1, lane = sch.split(channel, [None, decisions.pick(1, (1, 2, 4)), min(16, channels)])
+    p0, p1 = sch.split(pixel, [None, decisions.pick("pixels", _tile(pixels, 8), range(1, 15))])
+    c0, c1, lane = sch.split(channel, [None, decisions.pick("vectors", 1, (1, 2, 4)), min(16, channels)])
     outer = [*space, c0] if by_row else widest_first(sch, [*space, c0])
     sch.reorder(*outer, p0, p1, c1, lane)
     sch.compute_at(acc, p0, preserve_unit_loops=True)
@@ -62,8 +62,8 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
     *_, pixels, _, lanes = extents(sch, acc)
 
     *space, pixel, channel = sch.get_loops(out)
-    size = _tile(pixels, tile)
-    p0, p1 = sch.split(pixel, [None, decisions.pick(size, range(1, 15))])
+    size = decisions.pick("pixels", _tile(pixels, tile), range(1, 15))
+    p0, p1 = sch.split(pixel, [None, size])
     block, lane = sch.split(channel, [None, lanes])
     outer = widest_first(sch, [*space, block])
     sch.reorder(*outer, p0, p1, lane)
@@ -86,7 +86,7 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
     sch.blockize(sum_lane)  # keeps the test for a tile's end, which tensorize does not take, outside
     sch.tensorize(sch.get_loops(acc)[-2], multiply_add)
     sch.vectorize(lane)
-    for loop in (*outer, lane, gathered, *([p0] if pixels % size or tunable else [])):
+    for loop in (*outer, lane, gathered, *([p0] if pixels % size else [])):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
     return sch
 

@@ -17,6 +17,7 @@ class Dots:
     """Takes contractions and depthwise convolutions whose products are packed by one of ``depths``."""
 
     depths: frozenset[int]
+    version: int = 1
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None when it is something else."""

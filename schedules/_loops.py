@@ -140,10 +140,10 @@ def _reduce_in_columns(sch: Schedule, func: PrimFunc, block: SBlockRV, vector: V
     tile: list[LoopRV] = []
     outer = [loop[axis] for axis in axes if axis not in (vector, *sums)]
     if shared is not None:
-        extent = int(sch.get(loop[shared]).extent)
+        extent, name = int(sch.get(loop[shared]).extent), sch.get(block).name_hint
         rows = max(rows for rows in range(1, ROWS + 1) if extent % rows == 0)
         position = [axis for axis in axes if axis not in (vector, *sums)].index(shared)
-        outer[position], row = sch.split(loop[shared], [None, decisions.pick(rows, range(1, ROWS + 1))])
+        outer[position], row = sch.split(loop[shared], [None, decisions.pick(f"{name}.rows", rows, range(1, ROWS + 1))])
         tile = [row]
     sch.reorder(*outer, columns, *(loop[axis] for axis in sums), *tile, lane)
     sch.reverse_compute_at(store, columns)

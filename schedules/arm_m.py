@@ -19,6 +19,8 @@ SUMS = 8
 class Rule:
     """See the module's text."""
 
+    version = 1
+
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of a function that sums products; None for anything else."""
         product = Product.of(func)
@@ -40,7 +42,7 @@ def _products(func: PrimFunc, product: Product, tunable: bool) -> Schedule:
     if pixel:
         pixels = extents(sch, out)[-2]
         tile = max(tile for tile in (1, 2, max(1, SUMS // lanes)) if pixels % tile == 0)
-        p0, p1 = sch.split(pixel[0], [None, decisions.pick(tile, (1, 2, 4))])
+        p0, p1 = sch.split(pixel[0], [None, decisions.pick("pixels", tile, (1, 2, 4))])
         sch.reorder(*rows, p0, block, p1, lane)
         sch.unroll(p1)
     sch.unroll(lane)

@@ -16,6 +16,8 @@ REGISTERS = 8
 class Rule:
     """See the module's text."""
 
+    version = 1
+
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of a function that sums products; None for anything else."""
         product = Product.of(func)

@@ -13,6 +13,8 @@ from ._common import Product
 class Rule:
     """See the module's text."""
 
+    version = 1
+
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule:
         """The schedule of ``func``."""
         product = Product.of(func)

@@ -1,12 +1,10 @@
 """Every decision that a search may take gives a function that builds and computes the same."""
 
 import random
-from importlib import import_module
 
 import numpy as np
 import pytest
 import tvm
-from tvm.s_tir import Schedule
 
 from tests.lowering.harness import RUNNABLE, restore, store
 from tests.lowering.strategies import tensor
@@ -16,6 +14,7 @@ from tvmopt.lowering.kernel import Stored
 from tvmopt.quant import reference
 from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Conv
+from tvmopt.tuning import extract, space
 
 SAMPLES = 4
 
@@ -25,13 +24,6 @@ def convolution(channels: int, outputs: int, kernel: int, groups: int = 1) -> Co
     weight = tensor((outputs, channels // groups, kernel, kernel), "int8")
     padding = (kernel // 2,) * 4
     return Conv(x, w, weight // 2, np.arange(outputs, dtype=np.int32), y, (-128, 127), (1, 1), padding, (1, 1), groups)
-
-
-def space(func: tvm.tirx.PrimFunc, target: targets.Target) -> Schedule:
-    """The schedule with sampled decisions of the first rule that takes ``func``."""
-    rules = (import_module(f"tvmopt.schedules.{name}").rule() for name in target.schedules)
-    found = (rule.apply(func, target.tvm(), tunable=True) for rule in rules)
-    return next(sch for sch in found if sch is not None)
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
@@ -46,16 +38,11 @@ def test_any_decision(region, name):
     expected = reference.run(region, x)
     (held,) = wants(region, (Stored(x.shape, "int8"),), target)
     kernel = lower(region, (held,), expected.shape, target)
-    trace = space(kernel.func, target).trace
+    task = extract.of("conv", kernel.func, target)
     rng = random.Random(0)
-
-    def decide(instruction, inputs, attrs, decision):
-        return rng.randrange(len(attrs[0])) if instruction.kind.name == "SampleCategorical" else decision
-
-    for _ in range(SAMPLES):
-        sch = Schedule(kernel.func)
-        trace.apply_to_schedule(sch, remove_postproc=False, decision_provider=decide)
-        library = tvm.tirx.build(sch.mod["main"].with_attr("global_symbol", "main"), target=target.tvm())
+    for decisions in [space.default(task), *(space.sample(task, rng) for _ in range(SAMPLES))]:
+        func = space.apply(task, decisions)
+        library = tvm.tirx.build(func.with_attr("global_symbol", "main"), target=target.tvm())
         out = tvm.runtime.empty(kernel.out.physical, kernel.out.dtype)
         library["main"](*map(tvm.runtime.tensor, (store(x, held), *kernel.constants)), out)
         np.testing.assert_array_equal(restore(out.numpy(), kernel.out, expected.dtype), expected)

@@ -8,23 +8,29 @@ from ..model import Model, PassRecord
 from ..target import Target
 from .legalize import legalize
 from .regions import lower_regions
-from .schedule import schedule
+from .schedule import Decide, schedule
 
 
-def lower(model: Model, target: Target, threads: int = 1, sparsity: bool = True) -> Model:
+def lower(model: Model, target: Target, threads: int = 1, sparsity: bool = True, decide: Decide | None = None) -> Model:
     """Lower a model for a target. Afterwards ``main`` is ``call_tir``, reshapes and tuples only.
 
     threads  : how many threads one inference may use.
     sparsity : kernels may skip zero weights, where that takes less time.
+    decide   : decisions of schedule rules; default ones without it.
 
     Appends one PassRecord: "regions" lowered to integer kernels, "sparse" ones among them that skip zero weights,
     "inlined" ones that run in float, and how many different "functions" there are.
     """
-    tvm_target = target.tvm()
-    with tvm_target:
-        mod, counts = lower_regions(model.mod, target, sparsity)
-        mod = legalize(mod)
-        mod = schedule(mod, target, threads)
-    functions = sum(isinstance(function, tvm.tirx.PrimFunc) for function in mod.functions.values())
-    record = PassRecord("Lower", {}, {**counts, "functions": functions})
+    with target.tvm():
+        mod, counts = functions(model.mod, target, sparsity)
+        mod = schedule(mod, target, threads, decide)
+    number = sum(isinstance(function, tvm.tirx.PrimFunc) for function in mod.functions.values())
+    record = PassRecord("Lower", {}, {**counts, "functions": number})
     return model.replace(mod=mod, history=(*model.history, record))
+
+
+def functions(mod: tvm.ir.IRModule, target: Target, sparsity: bool) -> tuple[tvm.ir.IRModule, dict[str, int]]:
+    """The module with its TIR functions as schedule rules get them, and how many regions became what."""
+    with target.tvm():
+        mod, counts = lower_regions(mod, target, sparsity)
+        return legalize(mod), counts

@@ -1,30 +1,53 @@
-"""Default schedules: every TIR function gets the first of its target's rules that takes it."""
+"""Schedules: every TIR function gets one by the first of its target's rules that takes it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any
 
 import tvm
 from tvm.tirx import PrimFunc
 
 from ..target import Target
 
+Decide = Callable[[str, PrimFunc], Sequence[tuple[str, int]]]
+"""Decisions of a rule (its name in ``Target.schedules``) for a function, as (name, value); others are default ones.
 
-def schedule(mod: tvm.ir.IRModule, target: Target, threads: int) -> tvm.ir.IRModule:
+The function is as rules get it: unscheduled, with the attribute ``tvmopt.threads``.
+"""
+
+
+def schedule(mod: tvm.ir.IRModule, target: Target, threads: int, decide: Decide | None = None) -> tvm.ir.IRModule:
     """Apply the rules that ``target.schedules`` names (``tvmopt.schedules.<name>.rule()``), first match wins.
 
     Rules find the number of threads that one call may use in the function's attribute ``tvmopt.threads``.
     """
-    rules = [import_module(f"tvmopt.schedules.{name}").rule() for name in target.schedules]
-    tvm_target = target.tvm()
+    mod = tvm.ir.IRModule(dict(mod.functions), attrs=mod.attrs)
     scheduled = {}
     for gv, function in mod.functions.items():
         if isinstance(function, PrimFunc):
             function = function.with_attr("tvmopt.threads", threads)
-            found = (rule.apply(function, tvm_target, tunable=False) for rule in rules)
-            result = next((sch for sch in found if sch is not None), None)
+            found = (
+                apply(name, function, target, decide(name, function) if decide else ()) for name in target.schedules
+            )
+            result = next((func for func in found if func is not None), None)
             if result is not None:
-                scheduled[gv] = result.mod["main"].with_attrs(function.attrs)
-    mod = tvm.ir.IRModule(dict(mod.functions), attrs=mod.attrs)
+                scheduled[gv] = result
     mod.update(tvm.ir.IRModule(scheduled))
     return mod
+
+
+def apply(rule: str, func: PrimFunc, target: Target, decisions: Sequence[tuple[str, int]] = ()) -> PrimFunc | None:
+    """``func`` as a rule schedules it, None where the rule does not take it.
+
+    Raises ValueError for a decision whose value is none of its options.
+    """
+    asked = func.with_attr("tvmopt.decisions", [list(decision) for decision in decisions]) if decisions else func
+    sch = load(rule).apply(asked, target.tvm(), tunable=False)
+    return None if sch is None else sch.mod["main"].without_attr("tvmopt.decisions").with_attrs(func.attrs)
+
+
+def load(rule: str) -> Any:
+    """The rule of the module ``tvmopt.schedules.<rule>``."""
+    return import_module(f"tvmopt.schedules.{rule}").rule()

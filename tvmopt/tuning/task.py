@@ -26,6 +26,15 @@ run     : it could not be run, for a reason of its own.
 """
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A decision that a rule asks for: its name, the value of the default schedule, and all values it may take."""
+
+    name: str
+    default: int
+    options: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One kernel to find a schedule for. Tasks of the same ``workload``, ``fingerprint`` and rule share records.
@@ -40,6 +49,7 @@ class Task:
     fingerprint  : of the target: what code generation depends on, not its name.
     rule         : the schedule rule that takes it, a module of ``tvmopt.schedules``.
     rule_version : changes when the rule's decisions change their meaning.
+    space        : what can be decided, in the order in which the rule asks.
     weight       : how often the models being tuned call it, all together.
     """
 
@@ -50,6 +60,7 @@ class Task:
     fingerprint: str
     rule: str
     rule_version: str
+    space: tuple[Choice, ...]
     weight: int
 
 

@@ -1,0 +1,97 @@
+"""From models to tasks: the functions of their kernels, each once."""
+
+from __future__ import annotations
+
+import dataclasses
+import string
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..model import Model
+from ..target import Target
+from . import workload
+from .task import Choice, Task
+
+if TYPE_CHECKING:
+    import tvm
+    from tvm.tirx import PrimFunc
+
+
+def extract(models: Iterable[Model], target: Target, threads: int = 1, sparsity: bool = True) -> list[Task]:
+    """Tasks of models after the passes (int8 regions grouped, sparsity folded): functions with decisions to take.
+
+    sparsity : kernels may skip zero weights, see ``lowering.lower``.
+
+    Functions of one workload are one task, whose weight says how often all models together call them.
+    """
+    from ..lowering.lower import functions
+
+    tasks: dict[str, Task] = {}
+    for model in models:
+        mod, _ = functions(model.mod, target, sparsity)
+        calls = _calls(mod["main"])
+        for gv, function in mod.functions_items():
+            if gv.name_hint not in calls:
+                continue
+            kind = str(function.attrs.get("tvmopt.kind", gv.name_hint.rstrip(string.digits)))
+            task = of(kind, function.with_attr("tvmopt.threads", threads), target, calls[gv.name_hint])
+            if task is not None:
+                known = tasks.setdefault(task.workload, dataclasses.replace(task, weight=0))
+                tasks[task.workload] = dataclasses.replace(known, weight=known.weight + task.weight)
+    return list(tasks.values())
+
+
+def of(kind: str, func: PrimFunc, target: Target, weight: int = 1) -> Task | None:
+    """The task of an unscheduled function with the attribute ``tvmopt.threads``; None without decisions to take.
+
+    kind : what it computes, for people.
+    """
+    from tvm import ir
+
+    from ..lowering import schedule
+
+    for name in target.schedules:
+        rule = schedule.load(name)
+        # A copy: once a root block is annotated, TVM's primitives change loops that other functions share with it.
+        sch = rule.apply(ir.load_json(ir.save_json(func)), target.tvm(), tunable=True)
+        if sch is not None:
+            space = _choices(sch.mod["main"].body.block.annotations)
+            if not any(len(choice.options) > 1 for choice in space):
+                return None
+            found = workload.digest(func), _name(kind, func), func, target, workload.fingerprint(target), name
+            return Task(*found, str(rule.version), space, weight)
+    return None
+
+
+def _choices(annotations: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """What the root block of a tunable schedule lists: ``tvmopt.decision.<name>`` = [default, *options]."""
+    prefix = "tvmopt.decision."
+    found = []
+    for key in annotations:
+        if key.startswith(prefix):
+            default, *options = map(int, annotations[key])
+            found.append(Choice(key.removeprefix(prefix), default, tuple(options)))
+    return tuple(found)
+
+
+def _calls(main: tvm.relax.Function) -> Counter[str]:
+    """How often ``main`` calls each function."""
+    import tvm_ffi
+    from tvm import ir
+
+    found: Counter[str] = Counter()
+
+    def call(node: Any) -> None:
+        if getattr(node.op, "name", "") == "relax.call_tir":
+            found[node.args[0].name_hint] += 1
+
+    tvm_ffi.structural_walk(main.body, (ir.Call, call))
+    return found
+
+
+def _name(kind: str, func: PrimFunc) -> str:
+    """Such as "conv 1x32x32x16, 1x3x3x4x16x4 -> 1x32x32x16": what it is, inputs of several axes, and output."""
+    shapes = ["x".join(str(dim) for dim in param.ty.shape) for param in func.params]
+    inputs = [shape for shape in shapes[:-1] if "x" in shape]
+    return f"{kind} {', '.join(inputs or shapes[:1])} -> {shapes[-1]}"
