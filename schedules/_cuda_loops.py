@@ -88,7 +88,8 @@ def _grid(sch: Schedule, block: SBlockRV, producers: list[SBlockRV], decisions: 
     # no more threads than elements: TVM would not test for the end where a thread stores a sum
     size = _size(sch, block)
     options = [min(size, threads) for threads in (32, 64, 256)]
-    thread = _bind(sch, sch.fuse(*spatial), decisions.pick(min(size, THREADS), options))
+    threads = decisions.pick(f"{sch.get(block).name_hint}.threads", min(size, THREADS), options)
+    thread = _bind(sch, sch.fuse(*spatial), threads)
     if store is not None:
         sch.reverse_compute_at(store, thread)
         sch.decompose_reduction(block, sums[0])

@@ -12,6 +12,8 @@ from . import _cuda_loops
 class Rule:
     """See the module's text."""
 
+    version = 1
+
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule:
         """The schedule of ``func``."""
         return _cuda_loops.schedule(func, tunable)
