@@ -5,7 +5,7 @@ from tests.passes.qdq import Qdq
 from tvmopt import frontend
 from tvmopt.passes import pipeline
 from tvmopt.quant.params import QParams
-from tvmopt.report.metrics import layers, summary
+from tvmopt.report.metrics import Saving, layers, summary
 
 X = QParams.per_tensor(0.05, 3, "int8")
 W = QParams.per_tensor(0.01, 0, "int8")
@@ -45,6 +45,8 @@ def test_layers(model):
     assert conv.macs == 6 * 6 * 4 * 2 * 9
     assert conv.weight_bytes == conv.weights == 4 * 2 * 9
     assert (conv.zero_weights, conv.dead_channels, conv.dead_inputs) == (36, 2, 0)
+    assert conv.savings["channels"] == Saving(conv.macs // 2, 36, 2 * 6 * 6)
+    assert pointwise.savings == {}
     assert depthwise.macs == 4 * 4 * 4 * 9
     assert pointwise.macs == 4 * 4 * 5 * 4
     assert rows[-1].macs == 80 * 3
@@ -69,6 +71,7 @@ def test_summary(model):
     assert folded.zero_fraction == 36 / (72 + 36 + 20)
     assert folded.activation_bytes - folded.activation_bytes_after_folding == 2 * 36 + 2 * 16
     assert (folded.quantized_ops, folded.float_ops) == (5, 3)
+    assert folded.peak_bytes == 2 * 5 * 4 * 4 * 4  # the softmax, from float to float
 
 
 def test_zero_fraction_of_the_official_model(mlperf_tiny):

@@ -42,6 +42,7 @@ def show(result: Inspection) -> None:
         f"ops           {result.quantized_ops} in int8, {result.float_ops} in float\n"
         f"MACs          {result.macs:,}, {result.macs_after_folding:,} after folding dead channels\n"
         f"weight bytes  {result.weight_bytes:,}, {result.weight_bytes_after_folding:,} after folding\n"
+        f"arena         {result.peak_bytes:,} bytes at least, {result.peak_bytes_after_folding:,} after folding\n"
         f"zeros         {result.zero_fraction:.1%} of the weights, {result.dead_channels} dead channels"
     )
 

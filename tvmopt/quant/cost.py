@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -24,11 +25,13 @@ def counts(mod: tvm.IRModule) -> dict[str, int]:
     zero_weights      : those equal to their zero point;
     dead_channels     : output channels with nothing but zeros;
     zero_tiles        : ``sparsity.TILE`` neighbouring zeros, which kernels can skip, in weights that are sparse.
-    activation_bytes  : all tensors that bindings of ``main`` write, were they all kept.
+    activation_bytes  : all tensors that bindings of ``main`` write, were they all kept;
+    peak_bytes        : the most that are needed at a time, without inputs and outputs: what an arena holds at least.
     float_ops         : ops of ``main`` that give floats.
     regions, <kind>   : int8 regions, all and by kind.
     """
     total: Counter[str] = Counter(dict.fromkeys(_ALWAYS, 0))
+    total["peak_bytes"] = peak_bytes(mod)
     for call, _ in calls(mod):
         kind = composite_kind(mod, call)
         total["activation_bytes"] += nbytes(call.ty)
@@ -42,7 +45,7 @@ def counts(mod: tvm.IRModule) -> dict[str, int]:
 
 
 _COSTS = ("macs", "weight_bytes", "weights", "zero_weights", "dead_channels", "zero_tiles")
-_ALWAYS = (*_COSTS, "activation_bytes", "float_ops", "regions")
+_ALWAYS = (*_COSTS, "activation_bytes", "peak_bytes", "float_ops", "regions")
 
 
 def calls(mod: tvm.IRModule) -> list[tuple[relax.Call, str]]:
@@ -121,6 +124,30 @@ def nbytes(type_: relax.Type) -> int:
         return sum(map(nbytes, type_.fields))
     shape = static_shape(type_)
     return 0 if shape is None else -(-math.prod(shape) * tvm.DataType(str(type_.dtype)).bits // 8)
+
+
+def peak_bytes(mod: tvm.IRModule) -> int:
+    """The most bytes of intermediate tensors that are needed at a time; a reshaped tensor is the same tensor."""
+    body = mod["main"].body
+    bindings = [binding for block in body.blocks for binding in block.bindings]
+    same: dict[Expr, Expr] = {}
+    last: dict[Expr, int] = {}
+    for at, binding in enumerate(bindings):
+        same[binding.var] = binding.var
+        if isinstance(binding.value, relax.Var) or op_name(binding.value) == "relax.reshape":
+            source = binding.value if isinstance(binding.value, relax.Var) else binding.value.args[0]
+            same[binding.var] = same.get(source, source)
+        for var in relax.analysis.free_vars(binding.value):
+            last[same.get(var, var)] = at
+    for var in relax.analysis.free_vars(body.body):
+        last.pop(same.get(var, var), None)
+    starts = {binding.var: at for at, binding in enumerate(bindings) if same[binding.var].same_as(binding.var)}
+    live = [0] * (len(bindings) + 1)
+    for var, start in starts.items():
+        if var in last:
+            live[start] += nbytes(var.ty)
+            live[last[var] + 1] -= nbytes(var.ty)
+    return max(itertools.accumulate(live))
 
 
 def is_float(type_: relax.Type) -> bool:

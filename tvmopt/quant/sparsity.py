@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -28,25 +29,31 @@ class Zeros:
 
     Attributes
     ----------
-    weights, zeros : elements, all and zero.
+    shape          : [outputs, inputs of one group, taps].
+    zeros          : elements that are zero.
     dead_outputs   : output channels with nothing but zeros; dead_inputs: likewise.
     zero_blocks    : "outputs x inputs" -> share of such blocks, at one place of the kernel, that are all zero.
     pattern        : the strictest of ``PATTERNS`` that it follows, as "2:4"; "" for none.
     """
 
-    weights: int
+    shape: tuple[int, int, int]
     zeros: int
     dead_outputs: int
     dead_inputs: int
     zero_blocks: dict[str, float]
     pattern: str
 
+    @property
+    def weights(self) -> int:
+        """Elements."""
+        return prod(self.shape)
+
 
 def analyse(region: Conv | MatMul) -> Zeros:
     """Find the zeros in the weight of a region that has one."""
     used = centered(region) != 0
     return Zeros(
-        used.size,
+        used.shape,
         int(used.size - np.count_nonzero(used)),
         int(np.count_nonzero(~used.any(axis=(1, 2)))),
         int(np.count_nonzero(~used.any(axis=(0, 2)))),

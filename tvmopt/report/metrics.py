@@ -9,8 +9,18 @@ from ..model import Model
 
 if TYPE_CHECKING:
     from ..quant.regions import Region
+    from ..quant.sparsity import Zeros
 
 Where = Literal["int8", "float", "move"]
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What an op would cost less, were zeros of its weight left out; activation_bytes : of its result."""
+
+    macs: int
+    weight_bytes: int
+    activation_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,8 @@ class Layer:
     zero_blocks      : "outputs x inputs" -> share of such blocks of its weight that are all zero.
     pattern          : "2:4" or "1:4" where its weight has at most so many of 4 input channels; else "".
     removed_channels : how many channels of its result were folded away.
+    savings          : what it would save to leave out its dead "channels" (outputs and inputs), its zero blocks, or
+                       what its pattern leaves free.
     kept_channels    : why it has channels that are constant, or that nothing reads; "" where it has none.
     """
 
@@ -44,6 +56,7 @@ class Layer:
     dead_inputs: int = 0
     zero_blocks: dict[str, float] = field(default_factory=dict)
     pattern: str = ""
+    savings: dict[str, Saving] = field(default_factory=dict)
     removed_channels: int = 0
     kept_channels: str = ""
 
@@ -53,6 +66,7 @@ class Summary:
     """Sums over a model, before and after dead channels were folded.
 
     activation_bytes : of all tensors that ops write, were they all kept.
+    peak_bytes : the most bytes of them that are needed at a time, inputs and outputs apart: an arena's lower bound.
     zero_fraction : of 8-bit weights that equal their zero point, before folding; 0 without such weights.
     dead_channels : output channels of only zeros, before folding.
     """
@@ -63,6 +77,8 @@ class Summary:
     weight_bytes_after_folding: int
     activation_bytes: int
     activation_bytes_after_folding: int
+    peak_bytes: int
+    peak_bytes_after_folding: int
     zero_fraction: float
     dead_channels: int
     quantized_ops: int
@@ -71,7 +87,7 @@ class Summary:
 
 def layers(model: Model) -> list[Layer]:
     """Every op of a grouped model, in order."""
-    from ..quant.cost import call_cost, calls, composite_kind, computes_in_float
+    from ..quant.cost import call_cost, calls, composite_kind, computes_in_float, nbytes
     from ..quant.regions import Conv, MatMul
     from ..quant.relax_form import from_function
     from ..quant.relax_form.scope import op_name
@@ -95,10 +111,30 @@ def layers(model: Model) -> list[Layer]:
             if isinstance(region, (Conv, MatMul)) and region.weight is not None:
                 zeros = analyse(region)
                 layer = replace(
-                    layer, dead_inputs=zeros.dead_inputs, zero_blocks=zeros.zero_blocks, pattern=zeros.pattern
+                    layer,
+                    dead_inputs=zeros.dead_inputs,
+                    zero_blocks=zeros.zero_blocks,
+                    pattern=zeros.pattern,
+                    savings=savings(zeros, layer.macs, nbytes(call.ty)),
                 )
         found.append(layer)
     return found
+
+
+def savings(zeros: Zeros, macs: int, result_bytes: int) -> dict[str, Saving]:
+    """What leaving out zeros would save, by how they lie: MACs and weights where they are, results of dead outputs."""
+    outputs, inputs, _ = zeros.shape
+    live = (1 - zeros.dead_outputs / outputs) * (1 - zeros.dead_inputs / inputs)
+    free = {"channels": 1 - live, **zeros.zero_blocks}
+    if zeros.pattern:
+        n, m = map(int, zeros.pattern.split(":"))
+        free[zeros.pattern] = 1 - n / m
+    dead_bytes = result_bytes * zeros.dead_outputs // outputs
+    return {
+        name: Saving(round(share * macs), round(share * zeros.weights), dead_bytes if name == "channels" else 0)
+        for name, share in free.items()
+        if share
+    }
 
 
 def describe(region: Region) -> str:
@@ -137,6 +173,8 @@ def summary(model: Model) -> Summary:
         after["weight_bytes"],
         before["activation_bytes"],
         after["activation_bytes"],
+        before["peak_bytes"],
+        after["peak_bytes"],
         before["zero_weights"] / before["weights"] if before["weights"] else 0.0,
         before["dead_channels"],
         now["regions"],
