@@ -133,10 +133,10 @@ def peak_bytes(mod: tvm.IRModule) -> int:
     same: dict[Expr, Expr] = {}
     last: dict[Expr, int] = {}
     for at, binding in enumerate(bindings):
-        same[binding.var] = binding.var
-        if isinstance(binding.value, relax.Var) or op_name(binding.value) == "relax.reshape":
-            source = binding.value if isinstance(binding.value, relax.Var) else binding.value.args[0]
-            same[binding.var] = same.get(source, source)
+        value = binding.value
+        if isinstance(value, relax.Call) and op_name(value) == "relax.reshape":
+            value = value.args[0]
+        same[binding.var] = same.get(value, value) if isinstance(value, relax.Var) else binding.var
         for var in relax.analysis.free_vars(binding.value):
             last[same.get(var, var)] = at
     for var in relax.analysis.free_vars(body.body):
