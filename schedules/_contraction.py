@@ -6,6 +6,8 @@
             sums[:][:] += broadcast(x[pixel]) * weight[block]      # one instruction each, unrolled
         out[tile] = epilogue(sums)
 
+Short reductions keep the weights of a tile of blocks in registers instead, while tiles of pixels pass by.
+
 Tiles at the end of an axis that they do not divide are split off by TVM's loop partitioning, so that only
 they are shorter and no tile tests for its end.
 """
@@ -18,10 +20,14 @@ from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import SBlockRV
 from tvm.tirx import PrimFunc
 
+from . import _intrinsics
 from ._common import Decisions, copy, extents, find, parallel, widest_first
 
 L1_BYTES = 32 * 1024
 """The smallest L1 data cache of the CPUs in use."""
+
+SHORT = 8
+"""Steps of a reduction whose weights all stay in registers."""
 
 LATENCY = 10
 """Sums that must be in flight to hide the latency of a multiply-add (4-5 cycles, two a cycle)."""
@@ -37,26 +43,43 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     """
     sch = Schedule(func)
     decisions = Decisions(sch, tunable)
-    acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
+    acc, out, scaled = sch.get_sblock("acc"), sch.get_sblock("out"), find(sch, "scaled")
     *lead, blocks, lanes = extents(sch, acc)
-    length = prod(int(iv.dom.extent) for iv in sch.get(acc).iter_vars[len(lead) + 2 :])
+    length, steps = (
+        prod(int(iv.dom.extent) for iv in sch.get(acc).iter_vars[len(lead) + 2 : end]) for end in (None, -1)
+    )
 
     *space, pixel, channel = sch.get_loops(out)
-    pixels, vectors = register_tile(lead[-1], blocks, registers)
-    visits = tiles_per_visit(prod(lead), blocks, lanes * length, length, pixels, vectors)
-    p0, p1 = sch.split(pixel, [None, decisions.pick("pixels", pixels, range(1, registers - 2))])
-    tiles = [decisions.pick("visits", visits, (1, 2, 4, 8)), decisions.pick("vectors", vectors, range(1, 9))]
-    b0, b1, b2, lane = sch.split(channel, [None, *tiles, lanes])
-    outer = [*space, b0, p0] if by_row else widest_first(sch, [b0, *space, p0])
+    short = scaled is not None and steps <= SHORT and blocks > 1 and lead[-1] > 1
+    pixels, vectors = short_tile(blocks) if short else register_tile(lead[-1], blocks, registers)
+    visits = 1 if short else tiles_per_visit(prod(lead), blocks, lanes * length, length, pixels, vectors)
+    pixels = decisions.pick("pixels", pixels, range(1, registers - 2))
+    vectors = decisions.pick("vectors", vectors, range(1, 9))
+    visits = decisions.pick("visits", visits, (1, 2, 4, 8))
+    group = tiles_per_group(ceil(lead[-1] / pixels), blocks * lanes * pixels) if short and not space else 1
+    packed = packable(blocks, vectors) if scaled is not None else 1
+    g0, p0, p1 = sch.split(pixel, [None, group, pixels])
+    b0, b1, b2, lane = sch.split(channel, [None, visits, vectors // packed, packed * lanes])
+    outer = [*space, g0, b0, p0] if by_row or short else widest_first(sch, [b0, *space, g0, p0])
     sch.reorder(*outer, b1, p1, b2, lane)
+    if scaled is not None:
+        sch.compute_at(scaled, b2, preserve_unit_loops=True)
+        sch.set_scope(scaled, 0, "local")
+        vector, inner = sch.split(sch.get_loops(scaled)[-1], [None, lanes])
+        sch.unroll(vector)
+        sch.vectorize(inner)
     sch.compute_at(acc, b1, preserve_unit_loops=True)
     parallel(sch, func, outer[0])
-    _accumulate(sch, acc, len(lead), multiply_add)
+    _accumulate(sch, acc, len(lead), multiply_add, short)
     sch.unroll(p1)
     sch.unroll(b2)
-    sch.vectorize(lane)
-    for loop in (b0, p0, b1, b2, lane):
+    for loop in (b0, g0, p0, b1, b2, *([lane] if packed == 1 else [])):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
+    if packed == 1:
+        sch.vectorize(lane)
+    else:
+        sch.blockize(lane)
+        sch.tensorize(sch.get_loops(out)[-1], _intrinsics.narrow(packed))
     for name in ("stage", "pack"):
         if (block := find(sch, name)) is not None:
             if by_row and space:
@@ -88,6 +111,23 @@ def register_tile(pixels: int, blocks: int, registers: int) -> tuple[int, int]:
     return min(fits, key=lambda tile: cycles(*tile))
 
 
+def short_tile(blocks: int) -> tuple[int, int]:
+    """Pixels and blocks of a tile whose weights stay in registers over the whole reduction, from tile to tile."""
+    vectors = packable(blocks, blocks)
+    return max(2, 8 // vectors), vectors
+
+
+def packable(blocks: int, vectors: int) -> int:
+    """How many vectors of sums can be made bytes together in tiles of ``vectors``, the last one included."""
+    return next(count for count in (4, 2, 3, 1) if blocks % count == 0 and vectors % count == 0)
+
+
+def tiles_per_group(tiles: int, bytes: int) -> int:
+    """Tiles of pixels whose outputs, of so many bytes each, stay in L1 until all of their blocks are computed."""
+    most = max(1, L1_BYTES // 2 // bytes)
+    return ceil(tiles / ceil(tiles / most))  # alike
+
+
 def tiles_per_visit(rows: int, blocks: int, block_bytes: int, row_bytes: int, pixels: int, vectors: int) -> int:
     """Tiles of blocks to compute for a tile of pixels before going to the next one: all, or one.
 
@@ -101,8 +141,8 @@ def tiles_per_visit(rows: int, blocks: int, block_bytes: int, row_bytes: int, pi
     return 1
 
 
-def _accumulate(sch: Schedule, acc: SBlockRV, lead: int, multiply_add: str | None) -> None:
-    """Order and unroll the loops of a tile of sums, which become registers."""
+def _accumulate(sch: Schedule, acc: SBlockRV, lead: int, multiply_add: str | None, short: bool) -> None:
+    """Order and unroll the loops of a tile of sums, which become registers; short: all of them."""
     sch.set_scope(acc, 0, "local")
     rank = len(sch.get(acc).iter_vars)
     loops = sch.get_loops(acc)[-rank:]
@@ -111,6 +151,9 @@ def _accumulate(sch: Schedule, acc: SBlockRV, lead: int, multiply_add: str | Non
     if multiply_add is None:
         sch.reorder(reduction[-1], tile[2])
         sch.vectorize(tile[2])
+    if short:
+        for loop in reduction[:-1]:
+            sch.unroll(loop)
     init = sch.decompose_reduction(acc, reduction[0])
     *_, pixel, block, lane = sch.get_loops(init)
     sch.vectorize(lane)

@@ -9,7 +9,7 @@ from functools import cache
 
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
-from tvm.tirx import Expr, PrimFunc
+from tvm.tirx import Buffer, Expr, PrimFunc, Shuffle
 
 _CALLS = {
     (16, 4): "llvm.x86.avx512.vpdpbusd.512",  # u8 x s8, AVX512-VNNI; wraps, never saturates
@@ -93,6 +93,46 @@ def columns(lanes: int, depth: int, w: str) -> str:
             )
 
     return _register(f"tvmopt.columns.{lanes}.{depth}.{w}", description, implementation)
+
+
+@cache
+def narrow(vectors: int) -> str:
+    """2, 3 or 4 vectors of 16 int32 -> bytes, saturated to uint8. AVX512BW. Registers it and gives its name."""
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (16 * vectors,), "int32", offset_factor=1, scope="local")
+        C = T.match_buffer(c, (16 * vectors,), "uint8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0 : 16 * vectors])
+            T.writes(C[0 : 16 * vectors])
+            for i in T.grid(16 * vectors):
+                with T.sblock("narrow"):
+                    vi = T.axis.remap("S", [i])
+                    C[vi] = T.Cast("uint8", T.max(T.min(A[vi], 255), 0))
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (16 * vectors,), "int32", offset_factor=1, scope="local")
+        C = T.match_buffer(c, (16 * vectors,), "uint8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0 : 16 * vectors])
+            T.writes(C[0 : 16 * vectors])
+            C[T.ramp(T.int32(0), 1, 16 * vectors)] = _narrowed(A, vectors)
+
+    return _register(f"tvmopt.narrow.{vectors}", description, implementation)
+
+
+def _narrowed(sums: Buffer, vectors: int) -> Expr:
+    """See ``narrow``. Packing works in quarters of a register, so what it leaves is in order by quarters first."""
+    parts = [sums.vload([16 * i], dtype="int32x16") for i in range(vectors)]
+    words = [
+        T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.packssdw.512", parts[i], parts[min(i + 1, vectors - 1)])
+        for i in range(0, vectors, 2)
+    ]
+    packed = T.call_llvm_pure_intrin("uint8x64", "llvm.x86.avx512.packuswb.512", words[0], words[-1])
+    order = [vector + 4 * quarter for vector in range(vectors) for quarter in range(4)]
+    return T.reinterpret(Shuffle([T.reinterpret(packed, dtype="int32x16")], order), dtype=f"uint8x{16 * vectors}")
 
 
 def step(lanes: int, depth: int, acc: Expr, x: Expr, w: Expr) -> Expr:

@@ -60,12 +60,16 @@ def execute(
     if threads:
         mod = schedule(mod, target, threads)
     library = tvm.tirx.build(mod["main"], target=target.tvm())
-    arguments = [*(store(x, h) for x, h in zip(inputs, held, strict=True)), *kernel.constants]
-    *taken, given = [tuple(map(int, param.ty.shape)) for param in kernel.func.params]
-    out = tvm.runtime.empty(given, kernel.out.dtype)
-    flat = [argument.reshape(shape) for argument, shape in zip(arguments, taken, strict=True)]
-    library["main"](*map(tvm.runtime.tensor, flat), out)
-    return restore(out.numpy().reshape(kernel.out.physical), kernel.out, expected.dtype)
+    return call(library, kernel, [store(x, h) for x, h in zip(inputs, held, strict=True)], expected.dtype)
+
+
+def call(library: tvm.runtime.Module, kernel: Kernel, inputs: list[np.ndarray], dtype: np.dtype) -> np.ndarray:
+    """The ONNX array of ``dtype`` that a built kernel computes from inputs as they are stored."""
+    *shapes, result = kernel.shapes
+    arguments = [array.reshape(shape) for array, shape in zip([*inputs, *kernel.constants], shapes, strict=True)]
+    out = tvm.runtime.empty(result, kernel.out.dtype)
+    library["main"](*map(tvm.runtime.tensor, arguments), out)
+    return restore(out.numpy().reshape(kernel.out.physical), kernel.out, dtype)
 
 
 def check(

@@ -1,11 +1,14 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tvmopt import target as targets
+from tvmopt.quant.params import QParams
+from tvmopt.quant.regions import Conv
 
 from .harness import RUNNABLE, check
-from .strategies import convolutions
+from .strategies import convolutions, tensor
 
 
 @pytest.mark.parametrize("target", RUNNABLE)
@@ -14,3 +17,24 @@ from .strategies import convolutions
 def test_random_regions(target, case, shifted, threads):
     region, x = case
     check(region, x, target=targets.get(target), shifted=shifted, threads=threads)
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1.0])
+@pytest.mark.parametrize("bias", [0, 2**31 - 1])
+def test_sums_beyond_the_output(target, scale, bias):
+    """Sums that are beyond int32 after (or before) requantization saturate (or wrap) as the reference's do."""
+    x, y = QParams.per_tensor(1.0, 3, "uint8"), QParams.per_tensor(scale, 100, "uint8")
+    weight = tensor((32, 16, 1, 1), "int8")
+    region = Conv(
+        x,
+        QParams.per_tensor(1.0, 0, "int8"),
+        weight,
+        np.full(32, bias, np.int32),
+        y,
+        (7, 200),
+        (1, 1),
+        (0,) * 4,
+        (1, 1),
+    )
+    check(region, tensor((1, 16, 5, 5), "uint8"), target=targets.get(target), threads=1)

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tvmopt.schedules._contraction import register_tile, tiles_per_visit
+from tvmopt.schedules._contraction import packable, register_tile, short_tile, tiles_per_group, tiles_per_visit
 
 extents = st.integers(1, 300)
 
@@ -33,3 +33,18 @@ def test_order_of_tiles():
     assert small == 2  # weights that stay in L1: everything for a tile of pixels at once
     deep = tiles_per_visit(rows=49, blocks=32, block_bytes=16 * 4608, row_bytes=4608, pixels=7, vectors=4)
     assert deep == 1  # weights larger than any cache near: each is read once
+
+
+@given(blocks=extents, vectors=st.integers(1, 8))
+def test_what_is_packed_together_divides_tiles_and_rest(blocks, vectors):
+    count = packable(blocks, vectors)
+    assert vectors % count == 0
+    assert blocks % count == 0
+    assert short_tile(blocks)[0] * short_tile(blocks)[1] <= 8
+
+
+@given(tiles=extents, size=st.integers(1, 100_000))
+def test_groups_are_alike(tiles, size):
+    group = tiles_per_group(tiles, size)
+    assert 1 <= group <= tiles
+    assert group == 1 or group * size <= 16 * 1024

@@ -47,3 +47,11 @@ def test_multiply_add(name, instruction, register, kernel):
     loops = [body for body in bodies if len(re.findall(rf"\b{instruction}\b.*{register}", body)) >= 8]
     assert loops
     assert not any(re.search(r"rsp.*[xyz]mm|[xyz]mm.*rsp", body) for body in loops)  # sums stay in registers
+
+
+@pytest.mark.parametrize("channels", [32, 48, 64, 96])
+def test_bytes_of_several_vectors_are_stored_together(channels):
+    code = assembly("x86/cascadelake", channels, 1)
+    assert re.search(r"\bvpackuswb\b.*zmm", code)
+    assert "vpmovdb" not in code
+    assert "vpmovusdb" not in code

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tvm
 
-from tests.lowering.harness import RUNNABLE, restore, store
+from tests.lowering.harness import RUNNABLE, call, store
 from tests.lowering.strategies import tensor
 from tvmopt import target as targets
 from tvmopt.lowering.dispatch import lower, wants
@@ -43,6 +43,4 @@ def test_any_decision(region, name):
     for decisions in [space.default(task), *(space.sample(task, rng) for _ in range(SAMPLES))]:
         func = space.apply(task, decisions)
         library = tvm.tirx.build(func.with_attr("global_symbol", "main"), target=target.tvm())
-        out = tvm.runtime.empty(kernel.out.physical, kernel.out.dtype)
-        library["main"](*map(tvm.runtime.tensor, (store(x, held), *kernel.constants)), out)
-        np.testing.assert_array_equal(restore(out.numpy(), kernel.out, expected.dtype), expected)
+        np.testing.assert_array_equal(call(library, kernel, [store(x, held)], expected.dtype), expected)

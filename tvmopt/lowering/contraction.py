@@ -1,21 +1,19 @@
 """The sum of products that convolutions and matrix products share, and the way from it to the output.
 
 Blocks of the function, by which schedule rules find their way: "stage" (the input as the multiply-add wants
-it, only where it is stored otherwise), "acc" (int32 sums, [*space, blocks of channels, lanes]), "out" (bias,
-requantization). ``space`` is that of the output, or one axis of rows where every place is alike.
+it, only where it is stored otherwise), "acc" (int32 sums, [*space, blocks of channels, lanes]), "scaled" and
+"out" (see ``requantized``). ``space`` is that of the output, or one axis of rows where every place is alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 
 import tvm
 from tvm import te, tirx
-from tvm.s_tir import Schedule
-from tvm.tirx import IndexMap
 
 from .arith import Expr
+from .epilogue import DynamicEpilogue, Epilogue
 from .packing import Packing
 
 Place = Sequence[Expr]
@@ -51,42 +49,42 @@ def contract(
 
 
 def rows(x: te.Tensor, form: Packing) -> Read:
-    """``x`` [*space, K] as a matrix of rows, in the dtype and with the length that the multiply-add takes."""
-    *space, length = (int(extent) for extent in x.shape)
+    """Rows of ``x`` [rows, K], in the dtype and with the length that the multiply-add takes."""
+    count, length = (int(extent) for extent in x.shape)
     padded = form.steps(length) * form.depth
 
     def element(row: Expr, k: Expr) -> Expr:
-        value = form.read(x(*unravel(row, space), k))
+        value = form.read(x(row, k))
         return value if padded == length else tirx.if_then_else(k < length, value, tirx.const(0, form.x))
 
     if str(x.dtype) == form.x and padded == length:
         return lambda place, block, taps, k: element(place[0], k)
-    stage = te.compute((prod(space), padded), element, name="stage")
+    stage = te.compute((count, padded), element, name="stage")
     return lambda place, block, taps, k: stage(place[0], k)
 
 
 def finish(
-    inputs: Sequence[te.Tensor], acc: te.Tensor, shape: Sequence[int], value: Callable[[Expr, Expr], Expr]
+    inputs: Sequence[te.Tensor],
+    acc: te.Tensor,
+    channels: int,
+    epilogue: Epilogue | DynamicEpilogue,
+    form: Packing,
 ) -> tvm.tirx.PrimFunc:
-    """The function of ``inputs`` whose output [*space, channels] is ``value(sum, channel)`` at every place."""
-    *space, channels = shape
-    *own, _, lanes = (int(extent) for extent in acc.shape)
-
-    def element(*index: Expr) -> Expr:
-        *place, channel = index
-        return value(acc(*place, channel // lanes, channel % lanes), channel)
-
-    out = te.compute((*own, channels), element, name="out")
-    func = te.create_prim_func([*inputs, out]).with_attr("tvmopt.op", "contraction")
-    if len(own) == len(space):
-        return func
-    sch = Schedule(func)
-    split = IndexMap.from_func(lambda row, channel: (*unravel(row, space), channel), index_dtype="int32")
-    sch.transform_layout("out", ("write", 0), split)
-    return sch.mod["main"]
+    """The function of ``inputs`` whose output [*space, channels] is ``epilogue(sum, channel)`` at every place."""
+    out = requantized(acc, (*acc.shape[:-2], channels), epilogue, form)
+    return te.create_prim_func([*inputs, out]).with_attr("tvmopt.op", "contraction")
 
 
-def unravel(row: Expr, shape: Sequence[int]) -> list[Expr]:
-    """The place of the row-th element of ``shape`` in row-major order."""
-    below = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    return [row // b if axis == 0 else row // b % shape[axis] for axis, b in enumerate(below)]
+def requantized(acc: te.Tensor, shape: Sequence[int], epilogue: Epilogue | DynamicEpilogue, form: Packing) -> te.Tensor:
+    """``out[*shape]`` from sums [*shape[:-1], blocks, lanes]: at once, or by way of "scaled", the int32 elements.
+
+    The latter where whole vectors of them are made bytes by one instruction.
+    """
+
+    def element(value: Callable[[Expr, Expr], Expr]) -> Callable[..., Expr]:
+        return lambda *index: value(acc(*index[:-1], index[-1] // form.lanes, index[-1] % form.lanes), index[-1])
+
+    if isinstance(epilogue, Epilogue) and epilogue.bounded and form.narrows and shape[-1] % form.lanes == 0:
+        scaled = te.compute(shape, element(epilogue.rounded), name="scaled")
+        return te.compute(shape, lambda *index: epilogue.saturated(scaled(*index)), name="out")
+    return te.compute(shape, element(epilogue), name="out")

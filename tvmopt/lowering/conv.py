@@ -40,13 +40,16 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
     window = window.merged(form.lanes)
     zero_point += form.shift(stored.dtype)
     bias = region.bias.astype(np.int64) - zero_point * window.weight.sum((1, 2, 3), dtype=np.int64)
-    epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target, region.requantize)
+    reach = np.abs(window.weight).sum((1, 2, 3), dtype=np.int64) * 255
+    epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target, region.requantize, reach=reach)
     out = Stored(out_shape, epilogue.dtype, channels_last=True)
 
-    x = te.placeholder(stored.physical, stored.dtype, "x")
-    weight, space = window.weight.transpose(0, 2, 3, 1), out.physical[:-1]
+    weight, space, shape = window.weight.transpose(0, 2, 3, 1), out.physical[:-1], stored.physical
+    if window.pointwise:  # then images are matrices of rows
+        weight, space, shape = weight[:, 0, 0], (prod(space),), (prod(space), shape[-1])
+    x = te.placeholder(shape, stored.dtype, "x")
     if window.pointwise:
-        weight, space, read = weight[:, 0, 0], (prod(space),), rows(x, form)
+        read = rows(x, form)
     elif window.groups == 1 and window.dilations[1] == 1 and window.spread[1] == 1 and weight.shape[-1] % form.depth:
         weight, read = weight.reshape(*weight.shape[:2], -1), _merged(window, x, form, zero_point)
     else:
@@ -54,7 +57,7 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
     packed = form.pack(weight)
     w = te.placeholder(packed.shape, form.w, "w")
     acc = contract(space, w, read)
-    func = finish([x, w, *epilogue.params], acc, out.physical, epilogue)
+    func = finish([x, w, *epilogue.params], acc, out_shape[1], epilogue, form)
     return Kernel(func, (packed, *epilogue.constants), out)
 
 

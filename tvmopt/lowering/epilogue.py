@@ -13,7 +13,7 @@ from ..quant.params import QParams
 from ..quant.reference import multiplier
 from ..quant.regions import Clamp, Requantize
 from ..target import Target
-from .arith import Expr, rescale, rounded, saturate, saturate_integer, shift
+from .arith import Expr, nearest, rescale, rounded, saturate, saturate_integer, shift
 from .dispatch import activation
 
 
@@ -26,6 +26,8 @@ class Epilogue:
     params    : tensors it reads, [O] each: int32 bias; float32 multiplier, or int32 multiplier and shift; float32 bias
                 where there is one.
     constants : their values.
+    bounded   : whether every sum is an int32 after requantization too; then ``rounded`` and ``saturated`` one after
+                the other do what a call does.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class Epilogue:
         target: Target,
         requantize: Requantize,
         float_bias: np.ndarray | None = None,
+        reach: np.ndarray | None = None,
     ) -> None:
-        """scales : of the two factors; bias : int64 [O], added to the sum of products, wrapping as it does."""
+        """scales : of the two factors; bias : int64 [O], added to the sum of products, wrapping as it does;
+        reach : int64 [O], the largest magnitude of that sum."""
         factor = np.ascontiguousarray(np.broadcast_to(multiplier(*scales, y), bias.shape))
         self._fixed = requantize == "fixed" and y is not None
         scale = Scale.of(factor)
@@ -51,6 +55,8 @@ class Epilogue:
         if y is not None:
             self._y, self._clamp = stored_output(y, clamp, target)
         self.dtype = "float32" if self._y is None else self._y.dtype.name
+        largest = np.inf if y is None or reach is None or self._fixed else reach + np.abs(bias)
+        self.bounded = bool(np.all(largest * np.maximum(factor.astype(np.float64), 1) < 2**30))
 
     def reading(self, buffers: Sequence[tirx.Buffer]) -> Epilogue:
         """The same, with its parameters in the buffers of a function that is not written in TE."""
@@ -70,6 +76,21 @@ class Epilogue:
             return saturate(value, int(self._y.zero_point), *self._clamp, self.dtype)
         return rounded(value) + others[0] if others else value
 
+    def rounded(self, acc: Expr, channel: Expr) -> Expr:
+        """The int32 that ``saturated`` makes the stored element of."""
+        assert self._y is not None
+        bias, factor = (param(channel) for param in self.params)
+        value = nearest((acc + bias).astype("float32") * factor) + int(self._y.zero_point)
+        lo, hi = self._clamp
+        if hi < np.iinfo(self.dtype).max:
+            value = tirx.Min(value, hi)
+        return tirx.Max(value, lo) if lo > np.iinfo(self.dtype).min else value
+
+    def saturated(self, value: Expr) -> Expr:
+        """The stored element."""
+        info = np.iinfo(self.dtype)
+        return tirx.Max(tirx.Min(value, int(info.max)), int(info.min)).astype(self.dtype)
+
 
 class DynamicEpilogue:
     """Dequantization where scale and zero point of the first factor are inputs, known only at run time.
@@ -78,6 +99,7 @@ class DynamicEpilogue:
     """
 
     dtype = "float32"
+    bounded = False
 
     def __init__(
         self,

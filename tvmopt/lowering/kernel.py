@@ -62,3 +62,8 @@ class Kernel:
     func: tvm.tirx.PrimFunc
     constants: tuple[np.ndarray, ...]
     out: Stored
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of the function's parameters. It may take a tensor in another shape, of the same elements in sequence."""
+        return tuple(tuple(int(extent) for extent in param.ty.shape) for param in self.func.params)

@@ -28,37 +28,46 @@ def _(region: MatMul, inputs: tuple[Stored, ...], target: Target) -> tuple[Store
 
 @lower.register
 def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Kernel:
-    sources = [te.placeholder(x.physical, x.dtype, f"x{i}") for i, x in enumerate(inputs)]
     if region.weight is None:
-        return _activations(region, inputs, sources, out_shape, target)
+        return _activations(region, inputs, out_shape, target)
+    count, length = prod(out_shape[:-1]), inputs[0].shape[-1]
+    matrix = te.placeholder((count, length), inputs[0].dtype, "x")
+    sources = [matrix, *(te.placeholder(x.physical, x.dtype, f"x{i}") for i, x in enumerate(inputs[1:], 1))]
     weight = (region.weight.astype(np.int16) - region.b.zero_point.astype(np.int16)).T  # [N, K]
     form = choose(target, inputs[0].dtype, weight)
     sums = weight.sum(1, dtype=np.int64)
     packed = form.pack(weight)
     w = te.placeholder(packed.shape, form.w, "w")
-    acc = contract((prod(out_shape[:-1]),), w, rows(sources[0], form))
-    epilogue = epilogue_of(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target)
-    func = finish([*sources, w, *epilogue.params], acc, out_shape, epilogue)
+    acc = contract((count,), w, rows(matrix, form))
+    reach = np.abs(weight).sum(1, dtype=np.int64) * 255
+    epilogue = epilogue_of(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target, reach)
+    func = finish([*sources, w, *epilogue.params], acc, out_shape[-1], epilogue, form)
     return Kernel(func, (packed, *epilogue.constants), Stored(out_shape, epilogue.dtype))
 
 
 def epilogue_of(
-    region: MatMul, a: Stored, sources: Sequence[te.Tensor], shift: int, sums: np.ndarray, target: Target
+    region: MatMul,
+    a: Stored,
+    sources: Sequence[te.Tensor],
+    shift: int,
+    sums: np.ndarray,
+    target: Target,
+    reach: np.ndarray | None = None,
 ) -> Epilogue | DynamicEpilogue:
-    """shift : what was added to a's elements before they were multiplied; sums : of the weights, per column."""
+    """shift : what was added to a's elements before they were multiplied; sums : of the weights, per column;
+    reach : see ``Epilogue``."""
     if region.a is None:
         return DynamicEpilogue((sources[1], sources[2]), shift, region.b, sums, region.bias)
     bias = -(int(as_stored(region.a, a).zero_point) + shift) * sums
     float_bias = region.bias if region.bias is not None and region.bias.dtype == np.float32 else None
     if region.bias is not None and float_bias is None:
         bias = bias + region.bias
-    return Epilogue((region.a, region.b), region.y, region.clamp, bias, target, region.requantize, float_bias)
+    return Epilogue((region.a, region.b), region.y, region.clamp, bias, target, region.requantize, float_bias, reach)
 
 
-def _activations(
-    region: MatMul, inputs: Sequence[Stored], sources: Sequence[te.Tensor], out_shape: tuple[int, ...], target: Target
-) -> Kernel:
+def _activations(region: MatMul, inputs: Sequence[Stored], out_shape: tuple[int, ...], target: Target) -> Kernel:
     """Both factors are centered to 16 bits as they are staged, so their sum of products needs no correction."""
+    sources = [te.placeholder(x.physical, x.dtype, f"x{i}") for i, x in enumerate(inputs)]
     a, b = sources[0], sources[-1]
     form = Packing(choose(target, "int16").lanes, choose(target, "int16").depth, "int16", "int16")
     *batch, m, n = out_shape
@@ -70,9 +79,9 @@ def _activations(
         lambda place, block, taps, k: left(*_broadcast(place[:-1], a.shape), place[-1], k),
         lambda place: _broadcast(place[:-1], b.shape),
     )
-    zeros = np.zeros(n, np.int64)
-    epilogue = epilogue_of(region, inputs[0], sources, 0, zeros, target)
-    func = finish([*sources, *epilogue.params], acc, out_shape, epilogue)
+    zeros, reach = np.zeros(n, np.int64), np.full(n, int(a.shape[-1]) * 255**2)
+    epilogue = epilogue_of(region, inputs[0], sources, 0, zeros, target, reach)
+    func = finish([*sources, *epilogue.params], acc, out_shape[-1], epilogue, form)
     return Kernel(func, epilogue.constants, Stored(out_shape, epilogue.dtype))
 
 

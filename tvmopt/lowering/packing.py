@@ -27,6 +27,11 @@ class Packing:
     x: str
     w: str
 
+    @property
+    def narrows(self) -> bool:
+        """Whether several vectors of int32 are made one of bytes at a time (AVX512BW)."""
+        return self.lanes == 16 and self.depth > 1
+
     def blocks(self, channels: int) -> int:
         """Vectors needed for ``channels`` output channels."""
         return -(-channels // self.lanes)

@@ -140,7 +140,7 @@ class _Lowering:
         func = kernel.func.without_attr("global_symbol").with_attr({"op_pattern": OPAQUE, "tvmopt.kind": region.kind})
         args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(values, wanted, strict=True)]
         args += [constant(array) for array in kernel.constants]
-        *taken, given = [tuple(int(dim) for dim in param.ty.shape) for param in func.params]
+        *taken, given = kernel.shapes
         args = [self.shaped(arg, shape) for arg, shape in zip(args, taken, strict=True)]
         function = self.builder.add_func(func, f"tvmopt_{region.kind}")  # equal kernels become one function
         out = self.builder.emit(relax.call_tir(function, args, relax.TensorType(given, kernel.out.dtype)), name)
