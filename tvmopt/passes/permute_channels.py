@@ -21,13 +21,13 @@ FREE = (*RESHAPES, "relax.permute_dims", "relax.image.resize2d")
 class PermuteChannels:
     """Rewrites, where between two sums over channels there are only ops that take each channel alone::
 
-        conv2(conv1(x)), zeros in conv2's weight scattered
+        conv2(conv1(x)), zeros in conv1's weight scattered
             -> conv2'(conv1'(x)), the channels between them in an order in which more tiles of zeros
-               (1 output x 4 inputs) are in conv2's weight
+               (4 outputs x 1 input) are in conv1's weight
 
     Exact: integer sums do not depend on their order. Free at run time: only constants change. The order stays where
-    another one empties no tile, where a weight follows an N:M pattern along its inputs, and where it is seen: at
-    inputs and outputs of the model, concatenations, slices, flattened images.
+    another one empties no tile, where it makes an N:M pattern of what reads it, and where it is seen: at inputs and
+    outputs of the model, concatenations, slices, flattened images.
     """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
@@ -38,17 +38,12 @@ class _Permute(ChannelRewriter):
     def choose(self) -> dict[Var, np.ndarray]:
         order = {var: np.arange(len(known.mask)) for var, known in self.known.items()}
         for tensors in self._tied():
-            weights = [
-                used
-                for step in self.steps.values()
-                if step.effect.contraction is not None and step.operands[0] in tensors
-                for used in _weight(step)
-            ]
-            sparse = [used for used in weights if is_sparse(used)]
-            if not sparse or any(map(pattern, weights)):
+            sparse = [used for var in tensors for used in _weight(self.steps[var]) if is_sparse(used)]
+            readers = [step for step in self.steps.values() if step.operands and step.operands[0] in tensors]
+            if not sparse or any(pattern(used) for step in readers for used in _weight(step)):
                 continue
-            found = gathered(np.concatenate([np.moveaxis(used, 1, 0).reshape(used.shape[1], -1) for used in sparse], 1))
-            if sum(zero_tiles(used[:, found]) - zero_tiles(used) for used in sparse) > 0:
+            found = gathered(np.concatenate([used.reshape(len(used), -1) for used in sparse], axis=1))
+            if sum(zero_tiles(used[found]) - zero_tiles(used) for used in sparse) > 0:
                 order.update(dict.fromkeys(tensors, found))
         return order
 
@@ -81,7 +76,7 @@ class _Permute(ChannelRewriter):
 def gathered(used: np.ndarray) -> np.ndarray:
     """An order of channels in which few tiles of ``TILE`` neighbours are used: int [channels].
 
-    used : bool [channels, places]: where a channel meets a weight that is not zero.
+    used : bool [channels, places]: where a channel has a weight that is not zero.
 
     Pairs those that share the most places, busiest first, then pairs the pairs.
     """
@@ -109,5 +104,8 @@ def gathered(used: np.ndarray) -> np.ndarray:
 
 
 def _weight(step: Step) -> list[np.ndarray]:
-    """Which elements of a step's weight are not zero: bool [outputs, inputs, taps]."""
-    return [centered(step.region) != 0] if isinstance(step.region, (Conv, MatMul)) else []
+    """Which elements of the weight of a sum over channels are not zero: bool [outputs, inputs, taps]."""
+    region = step.region
+    if (isinstance(region, Conv) and region.groups == 1) or (isinstance(region, MatMul) and region.weight is not None):
+        return [centered(region) != 0]
+    return []

@@ -24,7 +24,7 @@ def counts(mod: tvm.IRModule) -> dict[str, int]:
     weights           : elements of the 8-bit weights of convolutions and matrix products;
     zero_weights      : those equal to their zero point;
     dead_channels     : output channels with nothing but zeros;
-    zero_tiles        : ``sparsity.TILE`` neighbouring zeros, which kernels can skip, in weights that are sparse.
+    zero_tiles        : zeros of ``sparsity.TILE`` neighbouring outputs, which kernels skip, in weights that are sparse.
     activation_bytes  : all tensors that bindings of ``main`` write, were they all kept;
     peak_bytes        : the most that are needed at a time, without inputs and outputs: what an arena holds at least.
     float_ops         : ops of ``main`` that give floats.

@@ -14,7 +14,7 @@ BLOCKS = ((16, 64), (16, 4), (16, 1), (4, 1), (1, 4))
 """Outputs x inputs of the blocks that kernels skip: tiles of AMX and VNNI, and finer ones for matrix x vector."""
 
 TILE = 4
-"""Inputs of one output that the smallest tile has which kernels skip; larger tiles are made of such."""
+"""Outputs of one input that the smallest tile has which kernels skip; larger tiles are made of such."""
 
 SPARSE = 0.5
 """Share of zeros below which no kernel skips any."""
@@ -78,13 +78,13 @@ def is_sparse(used: np.ndarray) -> bool:
 
 
 def zero_tiles(used: np.ndarray) -> int:
-    """Tiles of ``TILE`` inputs of one output in which nothing is used; 0 for a weight that is not sparse.
+    """Tiles of ``TILE`` outputs of one input in which nothing is used; 0 for a weight that is not sparse.
 
     used : bool [outputs, inputs, *taps].
     """
     if not is_sparse(used):
         return 0
-    tiles = np.logical_or.reduceat(used, range(0, used.shape[1], TILE), axis=1)
+    tiles = np.logical_or.reduceat(used, range(0, used.shape[0], TILE), axis=0)
     return int(tiles.size - np.count_nonzero(tiles))
 
 

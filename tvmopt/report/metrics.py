@@ -34,7 +34,7 @@ class Layer:
     where  : "int8" integer arithmetic; "float"; "move" no arithmetic at all, in whatever type the data has.
     reason : why it runs in float; "" where it does not.
     dead_channels    : output channels of its weight with nothing but zeros; dead_inputs: likewise.
-    zero_tiles       : four neighbouring inputs of one output that are all zero, where half of its weight is.
+    zero_tiles       : four neighbouring outputs that are all zero for an input, where half of its weight is.
     zero_blocks      : "outputs x inputs" -> share of such blocks of its weight that are all zero.
     pattern          : "2:4" or "1:4" where its weight has at most so many of 4 input channels; else "".
     removed_channels : how many channels of its result were folded away.
