@@ -11,7 +11,7 @@ import pytest
 
 import tvmopt
 from tvmopt import api, demo
-from tvmopt.errors import ArtifactError, InputError, ModelError, TargetError
+from tvmopt.errors import ArtifactError, InputError, ModelError, TargetError, UnsupportedError
 from tvmopt.peers.onnxruntime import Session
 
 from .report.models import Graph, residual
@@ -77,6 +77,31 @@ def test_inputs_and_outputs_are_floats_or_bytes() -> None:
 def test_kernels_are_objects_or_c() -> None:
     with pytest.raises(InputError, match="emit is 'rust', neither 'object' nor 'c'"):
         tvmopt.compile(demo.INT8_MODEL, emit="rust")  # type: ignore[arg-type]
+
+
+def test_inputs_and_outputs_are_a_caller_s_or_in_the_workspace() -> None:
+    with pytest.raises(InputError, match="io_memory is 'heap', neither 'caller' nor 'workspace'"):
+        tvmopt.compile(demo.INT8_MODEL, io_memory="heap")  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedError, match="on microcontrollers only, x86/generic is none"):
+        tvmopt.compile(demo.INT8_MODEL, "x86/generic", io_memory="workspace")
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.06])
+def test_concatenations_of_equal_scales_are_no_work(scale: float, tmp_path: Path) -> None:
+    """Their parts are computed in their place; where scales differ, numbers do, too."""
+    graph = Graph()
+    x = graph.quantize("x", 0.05, 3)
+    weights = [np.random.default_rng(i).integers(-127, 128, (5, 8), np.int8) for i in range(2)]
+    products = [graph.node("MatMul", x, graph.weight(w, 0.01)) for w in weights]
+    parts = [graph.quantize(y, each, 3) for y, each in zip(products, (0.05, scale), strict=True)]
+    joined = graph.quantize(graph.node("Concat", *parts, axis=0), 0.05, 3)
+    w = graph.weight(np.random.default_rng(1).integers(-127, 128, (8, 3), np.int8), 0.01)
+    path = tmp_path / "concat.onnx"
+    onnx.save(graph.model([7, 5], [graph.quantize(graph.node("MatMul", joined, w), 0.1, 0)]), path)
+    artifact, feeds = tvmopt.compile(path), {"x": np.random.default_rng(2).uniform(-6, 6, (7, 5)).astype(np.float32)}
+    (y,), (expected,) = artifact.run(feeds).values(), Session(path, integer=True).run(feeds).values()
+    np.testing.assert_array_equal(y, expected)
+    assert ("put beside each other" in artifact.manifest["memory"]["steps"]) == (scale == 0.05)
 
 
 def test_shapes_bind_symbolic_dimensions() -> None:

@@ -108,6 +108,32 @@ def test_a_wrong_accelerator_is_refused_by_name_and_key(tmp_path: Path, old: str
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("memory", "says"),
+    [
+        ('regions = [{ name = "DTCM", kib = 1 }]', "at `$.memory.regions[0].name`"),
+        ('regions = [{ name = "dtcm" }]', "missing required field `kib` - at `$.memory.regions[0]`"),
+        ('regions = [{ name = "a", kib = 1 }, { name = "a", kib = 2 }]', "there are two memory regions 'a'"),
+        ('[emulator]\ncommand = ["qemu"]\nregions = { sram = 0 }', "address for 'sram', which is no memory region"),
+    ],
+)
+def test_wrong_memory_regions(tmp_path: Path, memory: str, says: str) -> None:
+    board = GOOD.replace('backend = "library"', 'backend = "static_c"')
+    with pytest.raises(TargetError) as error:
+        target.get(write(tmp_path, f"{board}[memory]\n{memory}\n"))
+    assert says in str(error.value)
+
+
+def test_memory_regions_are_a_microcontroller_s(tmp_path: Path) -> None:
+    regions = 'regions = [{ name = "dtcm", kib = 128 }, { name = "sram", kib = 512 }]'
+    board = f"{GOOD}[memory]\n{regions}\n"
+    with pytest.raises(TargetError, match="only the workspace of a microcontroller is split"):
+        target.get(write(tmp_path, board))
+    found = target.get(write(tmp_path, board.replace('backend = "library"', 'backend = "static_c"')))
+    assert [(region.name, region.kib) for region in found.memory.for_workspace] == [("dtcm", 128), ("sram", 512)]
+    assert [region.kib for region in target.get("arm/cortex-m4").memory.for_workspace] == [640]
+
+
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "board.toml"
     path.write_bytes(b"\xff\xfe\x00")

@@ -19,6 +19,7 @@ from .model import Model
 if TYPE_CHECKING:
     import onnx
 
+    from .backends.layout import IoMemory
     from .backends.static_c import Emit
     from .compression import Compression, Prune, Quantize
     from .passes.pipeline import Io
@@ -56,6 +57,7 @@ def compile(
     sparsity: bool = True,
     io: Io = "onnx",
     emit: Emit = "object",
+    io_memory: IoMemory = "caller",
 ) -> Artifact:
     """Compile a model for a target.
 
@@ -67,11 +69,14 @@ def compile(
     io       : "onnx" takes and gives what the ONNX model does; "int8" the 8-bit tensors that its inputs are quantized
                to and its outputs dequantized from, whose scale and zero point are in the artifact's specs.
     emit     : how a microcontroller's kernels are written: "object" compiled, or "c" as portable C.
+    io_memory : who has the memory of a microcontroller's inputs and outputs: "caller", or "workspace", which then is
+               used again for other tensors.
 
     Raises
     ------
     TargetError, ModelError
-    UnsupportedError : also for an input or output that is not quantized, where ``io`` is "int8".
+    UnsupportedError : also for an input or output that is not quantized, where ``io`` is "int8"; and for a model whose
+                       workspace is larger than a microcontroller's memory.
     """
     from . import backends, frontend, lowering
     from . import target as targets
@@ -83,6 +88,8 @@ def compile(
         raise InputError(f"io is '{io}', neither 'onnx' nor 'int8'")
     if emit not in ("object", "c"):
         raise InputError(f"emit is '{emit}', neither 'object' nor 'c'")
+    if io_memory not in ("caller", "workspace"):
+        raise InputError(f"io_memory is '{io_memory}', neither 'caller' nor 'workspace'")
     loaded = _model(model)
     frontend.require_static(loaded)
     with _stage("optimizing", loaded.source):
@@ -90,7 +97,7 @@ def compile(
     with _stage(f"lowering for {found.name}", loaded.source):
         lowered = lowering.lower(grouped, found, threads, sparsity)
     with _stage(f"generating code for {found.name}", loaded.source):
-        return backends.build(lowered, found, threads, emit)
+        return backends.build(lowered, found, threads, emit, io_memory)
 
 
 def open(path: str | PathLike[str]) -> Artifact:

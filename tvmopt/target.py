@@ -57,12 +57,30 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flags: list[str]
 
 
+class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A memory for a model's workspace, or a part of one: KiB, None where they are not a limit."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+    kib: int | None
+
+
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Memory of a device, KiB; None where it is not a limit."""
+    """Memory of a device, KiB; None where it is not a limit.
+
+    Attributes
+    ----------
+    regions : of a microcontroller, what of its memory a workspace may use, fastest first; all of it if none is given.
+    """
 
     flash_kib: int | None = None
     sram_kib: int | None = None
+    regions: list[Region] = []
     source: str = ""
+
+    @property
+    def for_workspace(self) -> list[Region]:
+        """At least one."""
+        return self.regions or [Region("sram", self.sram_kib)]
 
 
 class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +102,7 @@ class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flash_kib : how much of it the emulated machine has,
     ram       : likewise for everything else,
     ram_kib
+    regions   : but for regions of ``Memory`` that have an address of their own,
     clock_mhz : and what SysTick counts.
     """
 
@@ -92,6 +111,7 @@ class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flash_kib: int = 0
     ram: int = 0
     ram_kib: int = 0
+    regions: dict[str, int] = {}
     clock_mhz: int | None = None
 
 
@@ -219,6 +239,7 @@ def read(path: Path) -> Target:
     for name in target.schedules:
         if name not in known:
             raise TargetError(f"there is no schedule rule '{name}'", file=path, hint=_near(name, known))
+    _check_regions(target, path)
     return target
 
 
@@ -277,6 +298,16 @@ def cpu_flags() -> frozenset[str]:
         return frozenset()
     found = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return frozenset(found.partition(":")[2].split())
+
+
+def _check_regions(target: Target, path: Path) -> None:
+    names = [region.name for region in target.memory.regions]
+    if names and target.backend != "static_c":
+        raise TargetError("only the workspace of a microcontroller is split across memory regions", file=path)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise TargetError(f"there are two memory regions '{twice[0]}'", file=path)
+    if target.emulator and (unknown := target.emulator.regions.keys() - set(names)):
+        raise TargetError(f"the emulator has an address for '{min(unknown)}', which is no memory region", file=path)
 
 
 @functools.cache

@@ -91,3 +91,8 @@ def _shape(value: Any) -> list[int]:
 def negate(x: te.Tensor) -> te.Tensor:
     """A kernel that may work in place."""
     return te.compute(x.shape, lambda *i: -x(*i), name="negate")
+
+
+def mirror(x: te.Tensor) -> te.Tensor:
+    """A kernel that may not: it reads x from the other end."""
+    return te.compute(x.shape, lambda i: x[x.shape[0] - 1 - i], name="mirror")

@@ -17,7 +17,7 @@ from tvmopt.errors import DependencyError, TvmoptError
 from tvmopt.model import Model
 from tvmopt.runtime.library import Library
 
-from .harness import make_model, negate
+from .harness import make_model, mirror, negate
 
 
 def build(model: Model, folder: Path, target: str = "host") -> Library:
@@ -107,6 +107,47 @@ def test_in_place(tmp_path: Path) -> None:
     x = np.arange(999, dtype="int16").astype("int8")
     assert np.array_equal(model.run({"x": x})["y0"], -x)
     assert np.array_equal(x, np.arange(999, dtype="int16").astype("int8")), "the input is the caller's"
+
+
+def concatenated(*xs: te.Tensor) -> te.Tensor:
+    from tvm import topi
+
+    return topi.concatenate(xs, 0)
+
+
+def test_parts_of_a_concatenation_are_computed_in_their_place(tmp_path: Path) -> None:
+    """In the caller's output; but for x, which is the caller's, too, and is copied."""
+
+    def graph(emit, x):
+        return emit(concatenated, emit(negate, x), x, emit(mirror, x))
+
+    model = build(make_model(graph, x=((100,), "int16")), tmp_path)
+    assert model.workspace_bytes == 0
+    assert model.manifest["memory"]["steps"][-1] == "put beside each other"
+    x = np.arange(100, dtype="int16")
+    assert np.array_equal(model.run({"x": x})["y0"], np.concatenate([-x, x, x[::-1]]))
+
+
+def test_parts_in_their_place_only_where_that_saves_memory(tmp_path: Path) -> None:
+    """a is computed long before b: in its place it would hold b's memory, too, while large tensors need it."""
+
+    def graph(emit, x):
+        a, wide = emit(total, x), emit(repeated, x)
+        b = emit(total, emit(mirror, emit(mirror, wide)))
+        return emit(mirror, emit(concatenated, a, emit(repeated, b)))
+
+    def total(x: te.Tensor) -> te.Tensor:
+        k = te.reduce_axis((0, x.shape[0]))
+        return te.compute((1,), lambda i: te.sum(x[k], axis=k), name="total")
+
+    def repeated(x: te.Tensor) -> te.Tensor:
+        return te.compute((1000,), lambda i: x[i % x.shape[0]], name="repeated")
+
+    model = build(make_model(graph, x=((10,), "int32")), tmp_path)
+    assert not any(step == "put beside each other" for step in model.manifest["memory"]["steps"])
+    x = np.arange(10, dtype="int32")
+    expected = np.concatenate([np.full(1000, 4500), [45]])
+    assert np.array_equal(model.run({"x": x})["y0"], expected)
 
 
 def test_sources_compile_without_a_warning(tmp_path: Path) -> None:

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
+from tvm import relax
 
 from tests import tools
 from tvmopt import backends
 from tvmopt import target as targets
-from tvmopt.backends import image, static_c
+from tvmopt.backends import static_c
 from tvmopt.errors import UnsupportedError
+from tvmopt.target import Region, Target
 
-from .harness import check_same, lowered, make_model, negate
+from .harness import check_same, lowered, make_model, mirror, negate
 
 # Cores of each instruction set: Armv7E-M, Armv7-M with double precision, Armv8.1-M with MVE, Armv8-M, Armv6-M.
 CASES = [
@@ -36,19 +39,85 @@ def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes
 
 @pytest.mark.parametrize(("core", "name"), CASES)
 def test_same_bits_as_on_this_machine(core: str, name: str, mlperf_tiny: dict[str, Path]) -> None:
+    """In a workspace (activations and scratch) as small as the live tensors allow."""
     board = targets.get(core)
     artifact = backends.build(lowered(mlperf_tiny[name], board), board)
     check_same(artifact, mlperf_tiny[name], samples=2)
+    memory = artifact.manifest["memory"]
+    assert memory["workspace_bytes"] <= {"kws": 18, "ic": 52, "vww": 56, "ad": 2}[name] * 1000
+    assert memory["workspace_bytes"] <= 1.05 * memory["workspace_lower_bound"]
 
 
-@pytest.mark.parametrize(("name", "kib"), [("ic", 52), ("ad", 2), ("kws", None), ("vww", None)])
-def test_workspace(name: str, kib: int | None, mlperf_tiny: dict[str, Path]) -> None:
-    """As small as the live tensors allow."""
+def with_regions(**kib: int) -> Target:
+    """A Cortex-M7 that has memories of these sizes."""
+    board = targets.get("arm/cortex-m7")
+    regions = [Region(name, size) for name, size in kib.items()]
+    return replace(board, memory=replace(board.memory, regions=regions))
+
+
+def test_fastest_region_first() -> None:
+    """On an STM32H743 all of a small model is in its tightly coupled memory, at its own address."""
+    model = make_model(lambda emit, x: emit(mirror, emit(mirror, x)), x=((800,), "int8"))
+    artifact = backends.build(model, targets.get("arm/cortex-m7"))
+    assert artifact.manifest["memory"]["regions"] == {"dtcm": 800}
+    header = (artifact.path / "model.h").read_text()
+    assert "#define TVMOPT_MODEL_WORKSPACE_BYTES 800 /* dtcm */" in header
+    x = np.arange(800, dtype="int16").astype("int8")
+    assert np.array_equal(artifact.run({"x": x})["y0"], x)
+    (address,) = (
+        line
+        for line in run(["arm-none-eabi-nm", artifact.path.parent / "firmware" / "firmware.elf"])
+        .stdout.decode()
+        .splitlines()
+        if line.endswith(" workspace")
+    )
+    assert address.startswith("200")
+
+
+def test_workspace_in_two_regions(mlperf_tiny: dict[str, Path]) -> None:
+    """Fast memory that holds a part of the workspace; the same bits."""
+    board = with_regions(dtcm=24, axi_sram=512)
+    artifact = backends.build(lowered(mlperf_tiny["ic"], board), board)
+    memory = artifact.manifest["memory"]
+    assert 16 << 10 < memory["regions"]["dtcm"] <= 24 << 10
+    assert memory["workspace_bytes"] == sum(memory["regions"].values())
+    assert {buffer["region"] for buffer in memory["buffers"]} == {"dtcm", "axi_sram"}
+    header, plan = ((artifact.path / f"model.{kind}").read_text() for kind in ("h", "plan.txt"))
+    assert "void *const *outputs, void *workspace_dtcm, void *workspace_axi_sram);" in header
+    assert "(workspace_axi_sram at 0)" in plan
+    assert f"dtcm: arena {memory['regions']['dtcm']} bytes" in plan
+    check_same(artifact, mlperf_tiny["ic"], samples=2)
+
+
+def test_too_little_memory(mlperf_tiny: dict[str, Path]) -> None:
+    board = with_regions(dtcm=16, axi_sram=20)
+    with pytest.raises(
+        UnsupportedError, match=r"vww.*need 5\d+ bytes at a time, and there are 16 KiB of dtcm, 20 KiB of"
+    ):
+        backends.build(lowered(mlperf_tiny["vww"], board), board)
+
+
+@pytest.mark.parametrize(("core", "name"), [("m4", "vww"), ("m7", "kws")])
+def test_inputs_and_outputs_in_the_workspace(core: str, name: str, mlperf_tiny: dict[str, Path]) -> None:
+    """Which then needs less than both: the input's memory is used again."""
+    board = targets.get(f"arm/cortex-{core}")
+    model = lowered(mlperf_tiny[name], board)
+    artifact = backends.build(model, board, io_memory="workspace")
+    check_same(artifact, mlperf_tiny[name], samples=2)
+    outside = backends.build(model, board).manifest["memory"]["workspace_bytes"]
+    inputs = sum(4 * int(np.prod(spec.shape)) for spec in model.inputs)
+    assert artifact.manifest["memory"]["workspace_bytes"] < outside + inputs
+    header = (artifact.path / "model.h").read_text()
+    assert "int32_t tvmopt_model_run(void *workspace);" in header
+
+
+def test_output_in_the_workspace_that_nothing_computes(tmp_path: Path) -> None:
+    def constant(emit, x):
+        return relax.BlockBuilder.current().emit(relax.const(np.arange(3, dtype="int32")))
+
     board = targets.get("arm/cortex-m4")
-    made = image.make(lowered(mlperf_tiny[name], board), board, "model", alignment=8, stack_bytes=512, parallel=False)
-    plan = made.layout.plan
-    assert plan.size <= 1.05 * plan.lower_bound
-    assert kib is None or plan.size <= kib << 10
+    with pytest.raises(UnsupportedError, match="output 'y0' is a constant"):
+        static_c.build(make_model(constant, x=((2,), "int8")), board, tmp_path, {}, io_memory="workspace")
 
 
 @pytest.mark.parametrize("core", CORES)

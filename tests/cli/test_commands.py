@@ -56,7 +56,18 @@ def test_compile_for_bytes(tmp_path: Path) -> None:
 
 
 def test_compile_to_c(tmp_path: Path) -> None:
-    run("compile", demo.INT8_MODEL, "-o", tmp_path / "m4", "-t", "arm/cortex-m4", "--emit", "c")
+    run(
+        "compile",
+        demo.INT8_MODEL,
+        "-o",
+        tmp_path / "m4",
+        "-t",
+        "arm/cortex-m4",
+        "--emit",
+        "c",
+        "--io-memory",
+        "workspace",
+    )
     assert {"model.h", "model.c", "model_kernels.c", "model_data.S"} <= {
         path.name for path in (tmp_path / "m4").iterdir()
     }
@@ -145,7 +156,10 @@ def test_targets() -> None:
     for name in target.names():
         assert name in listed
     assert [one["name"] for one in run_json("targets")["targets"]] == target.names()[1:]
-    assert "llvm.mcpu                   haswell" in run("targets", "x86/avx2")
+    assert ["llvm.mcpu", "haswell"] in [line.split() for line in run("targets", "x86/avx2").splitlines()]
+    assert ["memory.regions", "dtcm", "128,", "axi_sram", "512"] in [
+        line.split() for line in run("targets", "arm/cortex-m7").splitlines()
+    ]
     assert run_json("targets", "x86/avx2")["llvm"]["mcpu"] == "haswell"
 
 

@@ -14,6 +14,7 @@ from ..target import Target
 from .manifest import describe
 
 if TYPE_CHECKING:
+    from .layout import IoMemory
     from .static_c import Emit
 
 __all__ = ["Artifact", "build"]
@@ -21,7 +22,9 @@ __all__ = ["Artifact", "build"]
 log = logging.getLogger(__name__)
 
 
-def build(model: Model, target: Target, threads: int = 1, emit: Emit = "object") -> Artifact:
+def build(
+    model: Model, target: Target, threads: int = 1, emit: Emit = "object", io_memory: IoMemory = "caller"
+) -> Artifact:
     """Compile a lowered model.
 
     A model that needs TVM at run time, for shapes or operators that only then are known, becomes an executable
@@ -29,11 +32,13 @@ def build(model: Model, target: Target, threads: int = 1, emit: Emit = "object")
 
     What was compiled for another machine runs in the target's emulator, if it names one.
 
-    threads : how many threads one inference uses.
-    emit    : how a microcontroller's kernels are written (see ``static_c.build``).
+    threads   : how many threads one inference uses.
+    emit      : how a microcontroller's kernels are written, and
+    io_memory : who has the memory of its inputs and outputs (see ``static_c.build``).
 
     Raises DependencyError without a C compiler for the target, or a CUDA one for a GPU; UnsupportedError for threads or
-    symbolic shapes on a microcontroller, and for C on any other target.
+    symbolic shapes on a microcontroller, for a model larger than its memory, and for a microcontroller's options on any
+    other target.
     """
     from . import cuda, emulated, library, static_c, vm
 
@@ -44,10 +49,13 @@ def build(model: Model, target: Target, threads: int = 1, emit: Emit = "object")
             raise UnsupportedError(f"target {target.name} runs one thread, not {threads}", file=model.source)
         path = Path(folder.name) / "model"
         path.mkdir()
-        static_c.build(model, target, path, facts, emit)
+        static_c.build(model, target, path, facts, emit, io_memory)
         return Artifact(path, folder, emulated.engine(path, model, target, facts))
     if emit == "c":
         raise UnsupportedError(f"C is written for microcontrollers, {target.name} is none", file=model.source)
+    if io_memory == "workspace":
+        reason = f"inputs and outputs are in the workspace on microcontrollers only, {target.name} is none"
+        raise UnsupportedError(reason, file=model.source)
     path = Path(folder.name) / "model.so"
     if target.cuda is not None:
         path.write_bytes(cuda.build(model, target, facts))

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from ..errors import UnsupportedError
 from ..model import Model
-from ..target import Target
-from . import inplace, kernels, layout, program
+from ..target import Region, Target
+from . import inplace, kernels, layout, parts, program, sharing
+from .layout import IoMemory, Layout, Work
+from .program import Program
+from .sharing import Sharing
+
+if TYPE_CHECKING:
+    from tvm import tirx
+
+
+UNLIMITED = Region("memory", None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,20 +32,24 @@ class Image:
     model   : as lowered.
     target  : what the kernels are compiled for.
     program : the steps.
-    shared  : by step, {output number: input number} for outputs that overwrite an input.
-    symbols : by step, the C function that is its kernel.
+    sharing : which tensors are one piece of memory.
+    symbols : by step, the C function that is its kernel; None where it only puts tensors beside each other.
+    work    : by step, what it does to memory.
     kernels : those functions.
     layout  : where every tensor lives.
+    io      : who has the memory of inputs and outputs.
     """
 
     name: str
     model: Model
     target: Target
-    program: program.Program
-    shared: list[dict[int, int]]
-    symbols: list[str]
+    program: Program
+    sharing: Sharing
+    symbols: list[str | None]
+    work: list[Work]
     kernels: kernels.Kernels
-    layout: layout.Layout
+    layout: Layout
+    io: IoMemory
 
 
 def make(
@@ -45,6 +61,8 @@ def make(
     stack_bytes: int,
     parallel: bool,
     portable: bool = False,
+    regions: Sequence[Region] = (UNLIMITED,),
+    io: IoMemory = "caller",
 ) -> Image:
     """Plan and lower ``model``.
 
@@ -52,21 +70,56 @@ def make(
     stack_bytes : kernel buffers up to this size are on the stack, larger ones in the workspace.
     parallel    : whether loops may be shared among threads.
     portable    : kernels are to be written as C, not compiled by LLVM.
+    regions     : memories for the workspace, fastest first.
+    io          : who has the memory of inputs and outputs.
 
-    Raises UnsupportedError where ``program.read`` does.
+    A concatenation that is computed in its place keeps all of it alive for longer: it is done where that does not make
+    the workspace larger.
+
+    Raises UnsupportedError where ``program.read`` does, and for a model that needs more memory than there is.
     """
     steps = program.read(model)
+    constant = [
+        spec.name for spec, i in zip(model.outputs, steps.outputs, strict=True) if steps.tensors[i].data is not None
+    ]
+    if constant and io == "workspace":
+        raise UnsupportedError(f"output '{constant[0]}' is a constant: it is not in the workspace", file=model.source)
     reads = {call.kernel: len(call.reads) for call in steps.calls}
     overwritable = {kernel: inplace.overwritable(func, reads[kernel]) for kernel, func in steps.kernels.items()}
-    shared = layout.share(steps, overwritable)
-    funcs, symbols = {}, []
-    for call, taken in zip(steps.calls, shared, strict=True):
-        over = "".join(f"_over{i}" for i in taken.values())
-        symbol = f"tvmopt_{name}_{re.sub(r'[^A-Za-z0-9_]', '_', call.kernel)}{over}"
-        funcs[symbol] = (steps.kernels[call.kernel], {len(call.reads) + o: i for o, i in taken.items()})
+    concats = {kernel: found for kernel, func in steps.kernels.items() if (found := parts.parts(func, reads[kernel]))}
+
+    def planned(concats: dict[str, dict[int, int]]) -> Image:
+        """In one memory without a limit."""
+        shared = sharing.share(steps, overwritable, concats, own_inputs=io == "workspace")
+        funcs, symbols = _functions(steps, shared, name)
+        lowered = kernels.lower(funcs, target, stack_bytes=stack_bytes, parallel=parallel, portable=portable)
+        work = [
+            Work() if symbol is None else Work(lowered.scratch[symbol], lowered.traffic[symbol]) for symbol in symbols
+        ]
+        places = layout.lay_out(steps, shared, work, alignment, (UNLIMITED,), io)
+        return Image(name, model, target, steps, shared, symbols, work, lowered, places, io)
+
+    ways = [planned(concats), *([planned({})] if concats else [])]
+    best = min(ways, key=lambda image: image.layout.workspace_bytes)
+    try:
+        places = layout.lay_out(steps, best.sharing, best.work, alignment, regions, io)
+    except UnsupportedError as error:
+        raise UnsupportedError(error.reason, file=model.source, hint=error.hint) from None
+    return replace(best, layout=places)
+
+
+def _functions(
+    steps: Program, shared: Sharing, name: str
+) -> tuple[dict[str, tuple[tirx.PrimFunc, dict[int, int]]], list[str | None]]:
+    """What ``kernels.lower`` takes; and by step, which of it is its kernel."""
+    funcs: dict[str, tuple[tirx.PrimFunc, dict[int, int]]] = {}
+    symbols: list[str | None] = []
+    for call, over, beside in zip(steps.calls, shared.over, shared.parts, strict=True):
+        if beside:
+            symbols.append(None)
+            continue
+        suffix = "".join(f"_over{i}" for i in over.values())
+        symbol = f"tvmopt_{name}_{re.sub(r'[^A-Za-z0-9_]', '_', call.kernel)}{suffix}"
+        funcs[symbol] = (steps.kernels[call.kernel], {len(call.reads) + o: i for o, i in over.items()})
         symbols.append(symbol)
-    lowered = kernels.lower(funcs, target, stack_bytes=stack_bytes, parallel=parallel, portable=portable)
-    scratch = [lowered.scratch[symbol] for symbol in symbols]
-    return Image(
-        name, model, target, steps, shared, symbols, lowered, layout.lay_out(steps, shared, scratch, alignment)
-    )
+    return funcs, symbols

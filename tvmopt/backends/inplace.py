@@ -26,11 +26,12 @@ def overwritable(func: tirx.PrimFunc, reads: int) -> set[tuple[int, int]]:
         (i, o)
         for i, source in enumerate(func.params[:reads])
         for o, sink in enumerate(func.params[reads:])
-        if _bytes(source.ty) == _bytes(sink.ty) and (uses.before(source, sink) or uses.elementwise(source, sink))
+        if size(source.ty) == size(sink.ty) and (uses.before(source, sink) or uses.elementwise(source, sink))
     }
 
 
-def _bytes(type_: ir.Type) -> int:
+def size(type_: ir.Type) -> int:
+    """Bytes of a tensor of static shape."""
     import tvm
 
     return math.prod(map(int, type_.shape)) * -(-tvm.DataType(str(type_.dtype)).bits // 8)

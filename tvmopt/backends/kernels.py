@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..target import Target
 from . import exponential
+from .traffic import traffic
 
 if TYPE_CHECKING:
     import tvm
@@ -31,10 +32,12 @@ class Kernels:
     ----------
     mod     : the functions, by symbol, ready for code generation.
     scratch : by symbol, the bytes of each scratch buffer, in parameter order.
+    traffic : by symbol, the bytes read and written of each buffer of the function, then of each scratch buffer.
     """
 
     mod: tvm.ir.IRModule
     scratch: dict[str, tuple[int, ...]]
+    traffic: dict[str, tuple[int, ...]]
 
 
 def lower(
@@ -60,12 +63,15 @@ def lower(
     expanded = {symbol: exponential.expand(func) for symbol, (func, _) in funcs.items()}
     mod = tvm.IRModule(expanded if parallel else {symbol: _serial(func) for symbol, func in expanded.items()})
     mod = _passes(tvm.target.Target("c") if portable else target.tvm(), vectorize=not portable)(mod)
-    raw, scratch = {}, {}
+    raw, sizes, moved = {}, {}, {}
     for gv, func in mod.functions.items():
-        raw[gv], scratch[gv.name_hint] = _raw_pointers(func, gv.name_hint, funcs[gv.name_hint][1], stack_bytes)
+        symbol, count = gv.name_hint, traffic(func)
+        raw[gv], scratch = _raw_pointers(func, symbol, funcs[symbol][1], stack_bytes)
+        sizes[symbol] = tuple(_bytes(buffer) for buffer in scratch)
+        moved[symbol] = tuple(count[buffer] for buffer in (*func.params, *scratch))
     mod = tvm.IRModule(raw)
     mod = tvm.transform.Sequential([tirx.transform.LowerTVMBuiltin(), tirx.transform.LowerIntrin()])(mod)
-    return Kernels(mod, scratch)
+    return Kernels(mod, sizes, moved)
 
 
 def write_object(kernels: Kernels, target: Target, path: Path) -> None:
@@ -125,9 +131,8 @@ def _serial(func: tirx.PrimFunc) -> tirx.PrimFunc:
 
 def _raw_pointers(
     func: tirx.PrimFunc, symbol: str, same: Mapping[int, int], stack_bytes: int
-) -> tuple[tirx.PrimFunc, tuple[int, ...]]:
-    """Buffer parameters become pointers, large allocations become parameters after them."""
-    import tvm
+) -> tuple[tirx.PrimFunc, list[Any]]:
+    """Buffer parameters become pointers, large allocations (which are returned) become parameters after them."""
     import tvm_ffi
     from tvm import ir, tirx
 
@@ -143,26 +148,33 @@ def _raw_pointers(
 
     on_stack = _allocated_in_parallel(func.body)
     scratch: list[Any] = []
-    sizes: list[int] = []
+    added: list[Any] = []
 
     def allocate(alloc: tirx.AllocBuffer) -> tirx.Stmt:
-        (elements,) = map(int, alloc.buffer.ty.shape)
-        dtype = tvm.DataType(str(alloc.buffer.ty.dtype))
-        size = elements * -(-dtype.bits * dtype.lanes // 8)
-        if size <= stack_bytes or any(alloc.buffer.same_as(buffer) for buffer in on_stack):
+        if _bytes(alloc.buffer) <= stack_bytes or any(alloc.buffer.same_as(buffer) for buffer in on_stack):
             return tirx.AllocBuffer(
                 alloc.buffer, {**alloc.annotations, "disable_lower_builtin": tirx.IntImm("int32", 1)}
             )
-        scratch.append(_pointer(f"scratch{len(scratch)}", alloc.buffer.ty.dtype))
-        sizes.append(size)
-        return tirx.DeclBuffer(alloc.buffer, data=scratch[-1])
+        pointer = _pointer(f"scratch{len(scratch)}", alloc.buffer.ty.dtype)
+        scratch.append(alloc.buffer)
+        added.append(pointer)
+        return tirx.DeclBuffer(alloc.buffer, data=pointer)
 
     body = tvm_ffi.structural_map(func.body, (tirx.AllocBuffer, allocate))
     params = [pointers[n] for n in range(len(func.params)) if n not in same]
     code = tirx.SeqStmt([*declared, body])
-    raw = tirx.PrimFunc([*params, *scratch], code, ir.PrimType("int32"), attrs=func.attrs)
+    raw = tirx.PrimFunc([*params, *added], code, ir.PrimType("int32"), attrs=func.attrs)
     # Memory is laid out so that no two parameters overlap, except where both are only read.
-    return raw.with_attr({"global_symbol": symbol, "tirx.noalias": True}), tuple(sizes)
+    return raw.with_attr({"global_symbol": symbol, "tirx.noalias": True}), scratch
+
+
+def _bytes(buffer: Any) -> int:
+    """Of a flat buffer."""
+    import tvm
+
+    (elements,) = map(int, buffer.ty.shape)
+    dtype = tvm.DataType(str(buffer.ty.dtype))
+    return elements * -(-dtype.bits * dtype.lanes // 8)
 
 
 def _pointer(name: str, dtype: Any) -> Any:

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from .plan import Buffer, Plan, place
-from .program import Program
+from ..target import Region
+from .assign import assign
+from .plan import Buffer, Plan
+from .program import Program, last_uses
+from .sharing import Sharing
+
+IoMemory = Literal["caller", "workspace"]
+"""Where a model's inputs and outputs are: in memory of the caller's, or in the workspace."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A memory and where in it: which input or output, or a byte offset into the weights or the workspace."""
+    """A memory, which one of that kind (input, output, or region of the workspace), and a byte of it."""
 
     memory: Literal["inputs", "outputs", "weights", "workspace"]
-    at: int
+    number: int
+    at: int = 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one call does to memory.
+
+    Attributes
+    ----------
+    scratch : bytes of each scratch buffer that its kernel asks for.
+    traffic : bytes that it moves from and to each tensor it reads, each that it writes, each scratch buffer.
+    """
+
+    scratch: tuple[int, ...] = ()
+    traffic: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -25,119 +47,138 @@ class Layout:
     Attributes
     ----------
     places        : by tensor.
+    inputs        : by model input, where the caller writes it.
+    outputs       : by model output, where the caller finds it.
     copies        : (output, tensor) for outputs that no kernel writes into place: an input, a constant, or a
                     tensor that another output already is.
-    scratch       : by call, the workspace offsets of its kernel's scratch buffers.
+    scratch       : by call, the places of its kernel's scratch buffers.
     weights       : constants (indices of tensors) in order, and where the weights end.
     weights_bytes : size of the weights.
-    plan          : of the workspace.
+    alignment     : bytes; of everything in the weights and the workspace, but for parts of a concatenation.
+    plans         : of the workspace, by the name of the region it is in; only regions that are used, but at least one.
     """
 
     places: tuple[Place, ...]
+    inputs: tuple[Place, ...]
+    outputs: tuple[Place, ...]
     copies: tuple[tuple[int, int], ...]
-    scratch: tuple[tuple[int, ...], ...]
+    scratch: tuple[tuple[Place, ...], ...]
     weights: tuple[int, ...]
     weights_bytes: int
-    plan: Plan
+    alignment: int
+    plans: dict[str, Plan]
 
+    @property
+    def workspace_bytes(self) -> int:
+        """Of all regions."""
+        return sum(plan.size for plan in self.plans.values())
 
-def share(program: Program, overwritable: Mapping[str, set[tuple[int, int]]]) -> list[dict[int, int]]:
-    """Decide, for each call, which outputs overwrite which inputs: {output number: input number}.
-
-    overwritable : by kernel, the pairs (input, output) that may share memory.
-
-    An input is overwritten where it is a computed tensor, not a model output, used once in this call and never
-    after it. The longest-living choice is not searched for: the first legal input is taken.
-    """
-    last = _last_uses(program)
-    shared: list[dict[int, int]] = []
-    for step, call in enumerate(program.calls):
-        taken: dict[int, int] = {}
-        for i, o in sorted(overwritable.get(call.kernel, ())):
-            tensor = call.reads[i]
-            dies = last[tensor] == step and call.reads.count(tensor) == 1 and program.tensors[tensor].computed
-            if dies and o not in taken and i not in taken.values():
-                taken[o] = i
-        shared.append(taken)
-    return shared
+    @property
+    def workspaces(self) -> list[str]:
+        """By region, the argument in C that is its memory."""
+        return ["workspace"] if len(self.plans) == 1 else [f"workspace_{region}" for region in self.plans]
 
 
 def lay_out(
-    program: Program, shared: list[dict[int, int]], scratch: Sequence[tuple[int, ...]], alignment: int
+    program: Program,
+    sharing: Sharing,
+    work: Sequence[Work],
+    alignment: int,
+    regions: Sequence[Region],
+    io: IoMemory = "caller",
 ) -> Layout:
     """Place every tensor.
 
-    shared    : from ``share``.
-    scratch   : by call, the bytes of each scratch buffer its kernel asks for.
+    work      : by call.
     alignment : bytes; of every place in the weights and the workspace.
+    regions   : memories for the workspace, fastest first.
+
+    Raises UnsupportedError where they are too small.
     """
-    groups = _groups(program, shared)
-    places = {i: Place("inputs", t.input) for i, t in enumerate(program.tensors) if t.input is not None}
+    places: dict[int, Place] = {}  # of the tensors that others are in
+    if io == "caller":
+        places |= {i: Place("inputs", t.input) for i, t in enumerate(program.tensors) if t.input is not None}
     weights, weights_bytes = [], 0
     for index, tensor in enumerate(program.tensors):
         if tensor.data is not None:
-            places[index] = Place("weights", weights_bytes)
+            places[index] = Place("weights", 0, weights_bytes)
             weights.append(index)
             weights_bytes += -(-tensor.bytes // alignment) * alignment
-    copies = []
-    for number, index in enumerate(program.outputs):
-        if not program.tensors[index].computed or groups[index] in places:
-            copies.append((number, index))
-        else:
-            places[groups[index]] = Place("outputs", number)
+    copies = _callers_outputs(program, sharing, places) if io == "caller" else []
 
-    buffers = _buffers(program, groups, places)
-    asked = [(step, size) for step, sizes in enumerate(scratch) for size in sizes]
-    temporary = [Buffer(f"scratch of {program.calls[step].kernel}", size, step, step) for step, size in asked]
-    plan = place([*buffers.values(), *temporary], alignment)
-    places |= {group: Place("workspace", at) for group, at in zip(buffers, plan.offsets, strict=False)}
-    offsets: list[list[int]] = [[] for _ in program.calls]
-    for (step, _), at in zip(asked, plan.offsets[len(buffers) :], strict=True):
-        offsets[step].append(at)
+    buffers = _buffers(program, sharing, work, places)
+    temporary = [
+        Buffer(f"scratch of {call.kernel}", size, step, step, traffic)
+        for step, (call, own) in enumerate(zip(program.calls, work, strict=True))
+        for size, traffic in zip(own.scratch, own.traffic[len(own.traffic) - len(own.scratch) :], strict=True)
+    ]
+    found, plans = _workspace([*buffers.values(), *temporary], regions, alignment)
+    places |= dict(zip(buffers, found, strict=False))
+    rest = iter(found[len(buffers) :])
+    by_tensor = [replace(places[root], at=places[root].at + at) for root, at in sharing.groups]
     return Layout(
-        tuple(places[groups[index]] for index in range(len(program.tensors))),
+        tuple(by_tensor),
+        tuple(place for place, tensor in zip(by_tensor, program.tensors, strict=True) if tensor.input is not None),
+        tuple(Place("outputs", n) if io == "caller" else by_tensor[i] for n, i in enumerate(program.outputs)),
         tuple(copies),
-        tuple(map(tuple, offsets)),
+        tuple(tuple(next(rest) for _ in own.scratch) for own in work),
         tuple(weights),
         weights_bytes,
-        plan,
+        alignment,
+        plans,
     )
 
 
-def _buffers(program: Program, groups: list[int], places: Mapping[int, Place]) -> dict[int, Buffer]:
-    """What the workspace has to hold for a while, besides scratch: by group, those that have no place yet."""
-    first, last = _first_writes(program), _last_uses(program)
+def _callers_outputs(program: Program, sharing: Sharing, places: dict[int, Place]) -> list[tuple[int, int]]:
+    """Put tensors into the caller's outputs; returns the outputs that are copied at the end, and from which tensor."""
+    copies = []
+    for number, index in enumerate(program.outputs):
+        root, _ = sharing.groups[index]
+        whole = program.tensors[root].bytes == program.tensors[index].bytes
+        if whole and program.tensors[index].computed and root not in places:
+            places[root] = Place("outputs", number)
+        else:
+            copies.append((number, index))
+    return copies
+
+
+def _buffers(
+    program: Program, sharing: Sharing, work: Sequence[Work], places: Mapping[int, Place]
+) -> dict[int, Buffer]:
+    """What the workspace has to hold for a while, besides scratch: by the tensor that others are in."""
+    moved: Counter[int] = Counter()
+    for call, own in zip(program.calls, work, strict=True):
+        for index, traffic in zip((*call.reads, *call.writes), own.traffic, strict=False):
+            moved[index] += traffic
+    first = {tensor: step for step, call in enumerate(program.calls) for tensor in call.writes}
+    last = last_uses(program)
     members: dict[int, list[int]] = {}
-    for index, tensor in enumerate(program.tensors):
-        if tensor.computed and groups[index] not in places:
-            members.setdefault(groups[index], []).append(index)
+    for index, (root, _) in enumerate(sharing.groups):
+        if root not in places:
+            members.setdefault(root, []).append(index)
     return {
-        group: Buffer(
+        root: Buffer(
             " = ".join(program.tensors[m].name for m in same),
-            max(program.tensors[m].bytes for m in same),
-            min(first[m] for m in same),
-            max(max(last[m], first[m]) for m in same),
+            program.tensors[root].bytes,
+            min(first.get(m, 0) for m in same),  # inputs are there before the first step
+            max(max(last[m], first.get(m, 0)) for m in same),
+            sum(moved[m] for m in same),
         )
-        for group, same in members.items()
+        for root, same in members.items()
     }
 
 
-def _last_uses(program: Program) -> dict[int, int]:
-    """The last step that reads each tensor; a model output is used after the last step, an unread one never (-1)."""
-    last = dict.fromkeys(range(len(program.tensors)), -1)
-    for step, call in enumerate(program.calls):
-        last |= dict.fromkeys(call.reads, step)
-    return last | dict.fromkeys(program.outputs, len(program.calls))
-
-
-def _first_writes(program: Program) -> dict[int, int]:
-    return {tensor: step for step, call in enumerate(program.calls) for tensor in call.writes}
-
-
-def _groups(program: Program, shared: list[dict[int, int]]) -> list[int]:
-    """For each tensor, the first tensor whose memory it shares."""
-    groups = list(range(len(program.tensors)))
-    for call, taken in zip(program.calls, shared, strict=True):
-        for o, i in taken.items():
-            groups[call.writes[o]] = groups[call.reads[i]]
-    return groups
+def _workspace(
+    buffers: Sequence[Buffer], regions: Sequence[Region], alignment: int
+) -> tuple[list[Place], dict[str, Plan]]:
+    """The place of each buffer, and the plans of the regions that are used, by name."""
+    assigned = assign(buffers, regions, alignment)
+    used = [region for region in assigned if region.plan.size] or assigned[:1]
+    places = {
+        number: Place("workspace", which, at)
+        for which, region in enumerate(used)
+        for number, at in zip(region.members, region.plan.offsets, strict=True)
+    }
+    return [places.get(number, Place("workspace", 0)) for number in range(len(buffers))], {
+        region.name: region.plan for region in used
+    }

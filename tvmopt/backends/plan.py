@@ -15,16 +15,18 @@ class Buffer:
 
     Attributes
     ----------
-    name  : for the report.
-    size  : bytes.
-    first : the step that writes it first.
-    last  : the last step that uses it (>= first; both steps included).
+    name    : for the report.
+    size    : bytes.
+    first   : the step that writes it first.
+    last    : the last step that uses it (>= first; both steps included).
+    traffic : bytes that all steps together read from it and write to it.
     """
 
     name: str
     size: int
     first: int
     last: int
+    traffic: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,18 @@ class Plan:
         return "\n".join([header, "   offset     bytes  steps       buffer", *lines])
 
 
-def place(buffers: Sequence[Buffer], alignment: int) -> Plan:
+def place(buffers: Sequence[Buffer], alignment: int, enough: int = 0) -> Plan:
     """Give every buffer an offset; buffers whose steps overlap get disjoint bytes.
+
+    enough : an arena of this many bytes is small enough, none smaller is looked for.
 
     Greedy: in a given order, each buffer takes the tightest gap between those already placed that live at
     the same time (best fit). The first order is by size; while the arena is larger than the lower bound,
     the buffer that reaches highest is moved to the front and the placement is done again, as in iterated
     greedy scheduling. Deterministic.
     """
-    sizes = [-(-b.size // alignment) * alignment for b in buffers]
-    bound = max((_alive(buffers, sizes, b.first) for b in buffers), default=0)
+    sizes = _sizes(buffers, alignment)
+    bound = lower_bound(buffers, alignment)
     together = [
         [j for j, c in enumerate(buffers) if j != i and b.first <= c.last and c.first <= b.last]
         for i, b in enumerate(buffers)
@@ -73,7 +77,7 @@ def place(buffers: Sequence[Buffer], alignment: int) -> Plan:
     offsets = best
     seen: set[tuple[int, ...]] = set()
     for _ in range(_ATTEMPTS):
-        if height == bound or tuple(order) in seen:
+        if height <= max(bound, enough) or tuple(order) in seen:
             break
         seen.add(tuple(order))
         top = max(order, key=lambda i: (offsets[i] + sizes[i], sizes[i]))
@@ -82,6 +86,16 @@ def place(buffers: Sequence[Buffer], alignment: int) -> Plan:
         if reached < height:
             best, height = offsets, reached
     return Plan(tuple(buffers), tuple(best), alignment, height, bound)
+
+
+def lower_bound(buffers: Sequence[Buffer], alignment: int) -> int:
+    """Bytes alive at the busiest step."""
+    sizes = _sizes(buffers, alignment)
+    return max((_alive(buffers, sizes, b.first) for b in buffers), default=0)
+
+
+def _sizes(buffers: Sequence[Buffer], alignment: int) -> list[int]:
+    return [-(-b.size // alignment) * alignment for b in buffers]
 
 
 def _alive(buffers: Sequence[Buffer], sizes: list[int], step: int) -> int:

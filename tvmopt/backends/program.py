@@ -74,6 +74,14 @@ def read(model: Model) -> Program:
     return _Reader(model).read()
 
 
+def last_uses(program: Program) -> dict[int, int]:
+    """The last step that reads each tensor; a model output is used after the last step, an unread one never (-1)."""
+    last = dict.fromkeys(range(len(program.tensors)), -1)
+    for step, call in enumerate(program.calls):
+        last |= dict.fromkeys(call.reads, step)
+    return last | dict.fromkeys(program.outputs, len(program.calls))
+
+
 class _Reader:
     def __init__(self, model: Model) -> None:
         self.model = model

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -15,10 +16,32 @@ from typing import Any
 
 import numpy as np
 
-from ..model import Model, TensorSpec
-from . import cpu
+from ..model import TensorSpec
+from . import cpu, plan_report
 from .image import Image
-from .layout import Place
+from .layout import IoMemory, Place
+
+# What the sources say, by who has the memory of inputs and outputs.
+_IO: dict[IoMemory, dict[str, str]] = {
+    "caller": {
+        "parameters": "const void *const *inputs, void *const *outputs, ",
+        "memory": """\
+ * and writes nothing but the outputs and the workspace: calls with different workspaces may run at the same
+ * time. Inputs, outputs and workspace must not overlap. Inputs and outputs may have any alignment that their
+ * element type allows; the workspace needs {prefix}_WORKSPACE_ALIGNMENT.""",
+        "run": "inputs and outputs: one address each, in the order above. Returns a tvmopt_status.",
+        "unused": "  (void)inputs;\n",
+    },
+    "workspace": {
+        "parameters": "",
+        "memory": """\
+ * and writes nothing but the workspace: calls with different workspaces may run at the same time. Inputs and
+ * outputs are in the workspace, at {prefix}_INPUT_0_OFFSET and so on: write the inputs before each call,
+ * which overwrites them. The workspace needs {prefix}_WORKSPACE_ALIGNMENT.""",
+        "run": "Returns a tvmopt_status.",
+        "unused": "",
+    },
+}
 
 
 def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
@@ -27,22 +50,27 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
     manifest : what the artifact tells of itself, to which the plan of its memory is added.
     """
     name, model, layout = image.name, image.model, image.layout
+    prefix, workspaces, io = f"TVMOPT_{name.upper()}", layout.workspaces, _IO[image.io]
     common = header(image) | {
         "name": name,
         "NAME": name.upper(),
-        "alignment": layout.plan.alignment,
-        "workspace_bytes": layout.plan.size,
+        "alignment": layout.alignment,
+        "parameters": io["parameters"] + ", ".join(f"void *{argument}" for argument in workspaces),
         "weights_bytes": layout.weights_bytes,
     }
-    sizes = [
-        f"#define TVMOPT_{name.upper()}_{kind}_{i}_BYTES {_bytes(spec)}"
-        for kind, specs in (("INPUT", model.inputs), ("OUTPUT", model.outputs))
-        for i, spec in enumerate(specs)
-    ]
     includes, check = cpu.check(image.target, name)
     prototypes, steps = _calls(image)
     types = template("types.h").read_text(encoding="utf-8")
-    fill("model.h", folder / f"{name}.h", tensors=_summary(model), types=types, sizes="\n".join(sizes), **common)
+    fill(
+        "model.h",
+        folder / f"{name}.h",
+        tensors=_summary(image),
+        memory=io["memory"].format(prefix=prefix),
+        types=types,
+        sizes="\n".join(_sizes(image, prefix)),
+        run=io["run"],
+        **common,
+    )
     fill(
         "model.c",
         folder / f"{name}.c",
@@ -52,6 +80,10 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
         tables="\n\n".join([_table("input", model.inputs), _table("output", model.outputs)]),
         inputs_count=len(model.inputs),
         outputs_count=len(model.outputs),
+        workspace_bytes=" + ".join(f"{prefix}_{argument.upper()}_BYTES" for argument in workspaces),
+        pointers="\n".join(f"  uint8_t *const ws{i} = {argument};" for i, argument in enumerate(workspaces)),
+        wrong=" || ".join(f"!ws{i} || (uintptr_t)ws{i} % {prefix}_WORKSPACE_ALIGNMENT" for i in range(len(workspaces))),
+        unused=io["unused"],
         steps="\n".join(steps),
         **common,
     )
@@ -62,46 +94,16 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
         assert data is not None
         weights[at : at + data.nbytes] = data.tobytes()
     (folder / f"{name}_weights.bin").write_bytes(weights)
-    (folder / f"{name}_manifest.json").write_text(json.dumps(manifest | {"memory": _memory(image)}), encoding="utf-8")
-    (folder / f"{name}.plan.txt").write_text(_plan(image), encoding="utf-8")
+    facts = manifest | {"memory": plan_report.facts(image)}
+    (folder / f"{name}_manifest.json").write_text(json.dumps(facts), encoding="utf-8")
+    heading = f"{header(image)['title']} for {image.target.name}"
+    (folder / f"{name}.plan.txt").write_text(f"{heading}\n\n{plan_report.text(image)}\n", encoding="utf-8")
 
 
 def header(image: Image) -> dict[str, str | int]:
     """What a generated file begins with."""
     title = Path(image.model.source).name.replace("*/", "")
     return {"title": title, "version": version("tvmopt"), "target": image.target.name}
-
-
-def _memory(image: Image) -> dict[str, Any]:
-    """The plan of the workspace: offset, bytes, first and last step of each buffer."""
-    plan = image.layout.plan
-    return {
-        "workspace_bytes": plan.size,
-        "workspace_lower_bound": plan.lower_bound,
-        "weights_bytes": image.layout.weights_bytes,
-        "steps": image.symbols,
-        "buffers": [
-            {"name": b.name, "offset": at, "bytes": b.size, "first": b.first, "last": b.last}
-            for b, at in zip(plan.buffers, plan.offsets, strict=True)
-        ],
-    }
-
-
-def _plan(image: Image) -> str:
-    """For people: where every buffer of the workspace lives, and when: from which step to which."""
-    program, layout = image.program, image.layout
-    lines = [f"{header(image)['title']} for {image.target.name}", "", layout.plan.report(), "", "steps"]
-    for step, (call, symbol) in enumerate(zip(program.calls, image.symbols, strict=True)):
-        reads, writes = (
-            ", ".join(f"{program.tensors[t].name} ({_where(layout.places[t])})" for t in tensors)
-            for tensors in ([t for t in call.reads if program.tensors[t].data is None], call.writes)
-        )
-        lines.append(f"{step:>5}  {symbol}: {reads} -> {writes}")
-    return "\n".join(lines) + "\n"
-
-
-def _where(place: Place) -> str:
-    return f"{place.memory} at {place.at}" if place.memory == "workspace" else f"{place.memory}[{place.at}]"
 
 
 def template(name: str) -> Path:
@@ -117,26 +119,54 @@ def fill(template_name: str, path: Path, **values: str | int) -> None:
 
 def _calls(image: Image) -> tuple[list[str], list[str]]:
     """Prototypes of the kernels, and the statements that call them."""
-    program, layout = image.program, image.layout
+    program, layout, sharing = image.program, image.layout, image.sharing
     prototypes, steps = {}, []
-    for call, symbol, taken, scratch in zip(program.calls, image.symbols, image.shared, layout.scratch, strict=True):
-        writes = [tensor for o, tensor in enumerate(call.writes) if o not in taken]
-        types = ["void *" if i in taken.values() else "const void *" for i in range(len(call.reads))]
+    by_call = zip(program.calls, image.symbols, sharing.over, sharing.parts, layout.scratch, strict=True)
+    for call, symbol, over, parts, scratch in by_call:
+        if symbol is None:
+            whole = layout.places[call.writes[0]]
+            moves = [(replace(whole, at=whole.at + at), call.reads[i]) for i, at in parts.items()]
+            steps += [_copy(image, to, tensor) for to, tensor in moves if layout.places[tensor] != to]
+            continue
+        writes = [tensor for o, tensor in enumerate(call.writes) if o not in over]
+        types = ["void *" if i in over.values() else "const void *" for i in range(len(call.reads))]
         types += ["void *"] * (len(writes) + len(scratch))
         prototypes[symbol] = f"int32_t {symbol}({', '.join(types)});"
-        args = [_address(layout.places[tensor]) for tensor in (*call.reads, *writes)]
-        args += [_address(Place("workspace", at)) for at in scratch]
-        steps.append(f"  {symbol}({', '.join(args)});")
-    for output, tensor in layout.copies:
-        source = _address(layout.places[tensor])
-        steps.append(f"  memcpy(outputs[{output}], {source}, {program.tensors[tensor].bytes});")
+        places = [*(layout.places[tensor] for tensor in (*call.reads, *writes)), *scratch]
+        steps.append(f"  {symbol}({', '.join(map(_address, places))});")
+    steps += [_copy(image, layout.outputs[output], tensor) for output, tensor in layout.copies]
     return list(prototypes.values()), steps
+
+
+def _copy(image: Image, to: Place, tensor: int) -> str:
+    size = image.program.tensors[tensor].bytes
+    return f"  memcpy({_address(to)}, {_address(image.layout.places[tensor])}, {size});"
 
 
 def _address(place: Place) -> str:
     if place.memory in ("inputs", "outputs"):
-        return f"{place.memory}[{place.at}]"
-    return f"{'ws' if place.memory == 'workspace' else 'weights'} + {place.at}"
+        array = f"{place.memory}[{place.number}]"
+        return (
+            array if not place.at else f"({'const ' if place.memory == 'inputs' else ''}uint8_t *){array} + {place.at}"
+        )
+    return f"{f'ws{place.number}' if place.memory == 'workspace' else 'weights'} + {place.at}"
+
+
+def _sizes(image: Image, prefix: str) -> list[str]:
+    """Macros of the bytes of inputs, outputs and workspaces; and where in the workspace the former are."""
+    layout, lines = image.layout, []
+    for argument, (region, plan) in zip(layout.workspaces, layout.plans.items(), strict=True):
+        lines.append(f"#define {prefix}_{argument.upper()}_BYTES {plan.size} /* {region} */")
+    lines.append(f"#define {prefix}_WORKSPACE_ALIGNMENT {layout.alignment}")
+    for kind, specs, places in (
+        ("INPUT", image.model.inputs, layout.inputs),
+        ("OUTPUT", image.model.outputs, layout.outputs),
+    ):
+        for i, (spec, place) in enumerate(zip(specs, places, strict=True)):
+            lines.append(f"#define {prefix}_{kind}_{i}_BYTES {_bytes(spec)}")
+            if place.memory == "workspace":
+                lines.append(f"#define {prefix}_{kind}_{i}_OFFSET {place.at} /* {layout.workspaces[place.number]} */")
+    return lines
 
 
 def _table(name: str, specs: tuple[TensorSpec, ...]) -> str:
@@ -152,15 +182,17 @@ def _table(name: str, specs: tuple[TensorSpec, ...]) -> str:
     return "\n".join([*shapes, f"static const tvmopt_tensor {name}[] = {{", *rows, "};"])
 
 
-def _summary(model: Model) -> str:
+def _summary(image: Image) -> str:
     lines = []
-    for kind, specs in (("inputs", model.inputs), ("outputs", model.outputs)):
+    for kind, specs in (("inputs", image.model.inputs), ("outputs", image.model.outputs)):
         for i, spec in enumerate(specs):
             quantized = f", (q - {spec.zero_point or 0}) * {spec.scale}" if spec.scale is not None else ""
             shape = "".join(f"[{dim}]" for dim in spec.shape)
             lines.append(
                 f" * {kind}[{i}]  {_comment(spec.name)}: {spec.dtype} {shape}{quantized}, {_bytes(spec)} bytes"
             )
+    for argument, (region, plan) in zip(image.layout.workspaces, image.layout.plans.items(), strict=True):
+        lines.append(f" * {argument}  {plan.size} bytes of {region}")
     return "\n".join(lines)
 
 

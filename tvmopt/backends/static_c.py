@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ..model import Model
 from ..target import Target
 from . import image, kernels, portable, source
+from .layout import IoMemory
 
 COMPILER = "arm-none-eabi-gcc"
 
@@ -20,20 +21,38 @@ _ALIGNMENT = 8
 _STACK_BYTES = 512
 
 
-def build(model: Model, target: Target, folder: Path, manifest: dict[str, Any], emit: Emit = "object") -> image.Image:
+def build(
+    model: Model,
+    target: Target,
+    folder: Path,
+    manifest: dict[str, Any],
+    emit: Emit = "object",
+    io_memory: IoMemory = "caller",
+) -> image.Image:
     """Write a lowered model into ``folder``; returns what it is made of, for reports.
 
     For an application: ``model.h``, ``model.c``, ``model_data.S`` (with ``model_weights.bin`` and
     ``model_manifest.json``) and ``model_kernels.o`` (or ``.c``). Besides, where the target names an emulator, a
     project that runs the model there: ``main.c``, ``startup.c``, ``firmware.ld`` and ``Makefile``.
 
-    manifest : what the artifact tells of itself, to which the plan of its memory is added.
-    emit     : "object" for kernels compiled by LLVM, "c" for portable C.
+    manifest  : what the artifact tells of itself, to which the plan of its memory is added.
+    emit      : "object" for kernels compiled by LLVM, "c" for portable C.
+    io_memory : who has the memory of inputs and outputs.
 
-    Raises UnsupportedError for a model that is not static, or that C cannot express.
+    Raises UnsupportedError for a model that is not static, that C cannot express, or whose workspace is larger than the
+    target's memory.
     """
-    options = {"alignment": _ALIGNMENT, "stack_bytes": _STACK_BYTES}
-    made = image.make(model, target, "model", **options, parallel=False, portable=emit == "c")
+    made = image.make(
+        model,
+        target,
+        "model",
+        alignment=_ALIGNMENT,
+        stack_bytes=_STACK_BYTES,
+        parallel=False,
+        portable=emit == "c",
+        regions=target.memory.for_workspace,
+        io=io_memory,
+    )
     source.write(made, folder, manifest)
     written = "model_kernels.c" if emit == "c" else "model_kernels.o"
     if emit == "c":
@@ -58,10 +77,11 @@ def emulator(target: Target) -> list[str]:
 
 
 def _write_project(made: image.Image, folder: Path, written: str) -> None:
-    target, model = made.target, made.model
+    target, layout = made.target, made.layout
     board = target.emulator
     assert board is not None
     source.fill("firmware/startup.c", folder / "startup.c")
+    kib = {region.name: region.kib for region in target.memory.for_workspace}
     source.fill(
         "firmware/firmware.ld",
         folder / "firmware.ld",
@@ -70,6 +90,11 @@ def _write_project(made: image.Image, folder: Path, written: str) -> None:
         ram=hex(board.ram),
         flash_kib=board.flash_kib,
         ram_kib=board.ram_kib,
+        regions="".join(
+            f"  {name.upper()} (rw) : ORIGIN = {address:#x}, LENGTH = {kib[name]}K\n"
+            for name, address in board.regions.items()
+        ),
+        sections="".join(f"  .{name} (NOLOAD) : {{ *(.bss.{name}) }} > {name.upper()}\n" for name in board.regions),
     )
     source.fill(
         "firmware/Makefile",
@@ -80,21 +105,34 @@ def _write_project(made: image.Image, folder: Path, written: str) -> None:
         flags=" ".join(flags(target)),
         run=" ".join([*emulator(target), "firmware.elf"]),
     )
-    names = {kind: [f"{kind}{i}" for i in range(len(getattr(model, f"{kind}s")))] for kind in ("input", "output")}
-    sizes = {kind: [f"TVMOPT_MODEL_{kind.upper()}_{i}_BYTES" for i in range(len(names[kind]))] for kind in names}
-    buffers = [
-        f"static uint8_t {name}[{size}] __attribute__((aligned(8)));"
-        for kind in names
-        for name, size in zip(names[kind], sizes[kind], strict=True)
+    definitions = [
+        _array(argument, f"TVMOPT_MODEL_{argument.upper()}_BYTES + 1", region if region in board.regions else None)
+        for argument, region in zip(layout.workspaces, layout.plans, strict=True)
     ]
+    values: dict[str, str | int] = {}
+    for kind, places in (("input", layout.inputs), ("output", layout.outputs)):
+        macros = [f"TVMOPT_MODEL_{kind.upper()}_{i}" for i in range(len(places))]
+        if made.io == "caller":
+            definitions += [_array(f"{kind}{i}", f"{macro}_BYTES") for i, macro in enumerate(macros)]
+            addresses = [f"{kind}{i}" for i in range(len(places))]
+        else:
+            addresses = [
+                f"{layout.workspaces[place.number]} + {macro}_OFFSET"
+                for macro, place in zip(macros, places, strict=True)
+            ]
+        values |= {f"{kind}s": ", ".join(addresses), f"{kind}s_count": len(places)}
+        values[f"{kind}_bytes"] = ", ".join(f"{macro}_BYTES" for macro in macros)
+    arguments = [*(["(const void *const *)inputs", "outputs"] if made.io == "caller" else []), *layout.workspaces]
     source.fill(
         "firmware/main.c",
         folder / "main.c",
-        buffers="\n".join(buffers),
-        inputs=", ".join(names["input"]),
-        outputs=", ".join(names["output"]),
-        input_bytes=", ".join(sizes["input"]),
-        output_bytes=", ".join(sizes["output"]),
-        inputs_count=len(names["input"]),
-        outputs_count=len(names["output"]),
+        definitions="\n".join(definitions),
+        arguments=", ".join(arguments),
+        **values,
     )
+
+
+def _array(name: str, size: str, region: str | None = None) -> str:
+    """A C definition of bytes, in a memory region of their own or with all other data."""
+    section = f', section(".bss.{region}")' if region else ""
+    return f"static uint8_t {name}[{size}] __attribute__((aligned({_ALIGNMENT}){section}));"

@@ -10,6 +10,7 @@ import click
 from . import options, terminal
 
 if TYPE_CHECKING:
+    from ..backends.layout import IoMemory
     from ..backends.static_c import Emit
     from ..passes.pipeline import Io
 
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="How a microcontroller's kernels are written: compiled, or as portable C.",
 )
+@click.option(
+    "--io-memory",
+    type=click.Choice(["caller", "workspace"]),
+    default="caller",
+    show_default=True,
+    help="A microcontroller's inputs and outputs: in memory of the caller's, or in the workspace.",
+)
 def command(
     model: Path,
     target: str,
@@ -44,6 +52,7 @@ def command(
     sparsity: bool,
     io: Io,
     emit: Emit,
+    io_memory: IoMemory,
 ) -> None:
     """Compile a model and save the artifact."""
     from .. import api
@@ -52,7 +61,13 @@ def command(
     found = targets.get(target)
     with terminal.progress():
         artifact = api.compile(
-            api.load(model, dict(shapes)), found, threads=threads, sparsity=sparsity, io=io, emit=emit
+            api.load(model, dict(shapes)),
+            found,
+            threads=threads,
+            sparsity=sparsity,
+            io=io,
+            emit=emit,
+            io_memory=io_memory,
         )
         artifact.save(output)
     files = list(output.iterdir()) if output.is_dir() else [output]

@@ -32,8 +32,10 @@ def command(name: str | None, as_json: bool) -> None:
 def _show(one: Any) -> None:
     import msgspec
 
-    for key, value in _flat("", msgspec.to_builtins(one)):
-        click.echo(f"{key:<28}{value}")
+    rows = list(_flat("", msgspec.to_builtins(one)))
+    width = max(len(key) for key, _ in rows)
+    for key, value in rows:
+        click.echo(f"{key:<{width}}  {value}")
 
 
 def _flat(prefix: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -42,7 +44,11 @@ def _flat(prefix: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from _flat(f"{prefix}{key}.", value)
         elif value not in (None, "", []):
-            yield prefix + key, ", ".join(value) if isinstance(value, list) else str(value)
+            yield prefix + key, ", ".join(map(_text, value)) if isinstance(value, list) else str(value)
+
+
+def _text(item: Any) -> str:
+    return " ".join(map(str, item.values())) if isinstance(item, dict) else str(item)
 
 
 def _host() -> str:

@@ -19,7 +19,7 @@ const tvmopt_model *tvmopt_${name}_describe(void) {
   static const tvmopt_model model = {
     TVMOPT_ABI,
     TVMOPT_${NAME}_WORKSPACE_ALIGNMENT,
-    TVMOPT_${NAME}_WORKSPACE_BYTES,
+    ${workspace_bytes},
     ${inputs_count},
     ${outputs_count},
     input,
@@ -31,14 +31,13 @@ const tvmopt_model *tvmopt_${name}_describe(void) {
 
 ${check}
 
-int32_t tvmopt_${name}_run(const void *const *inputs, void *const *outputs, void *workspace) {
+int32_t tvmopt_${name}_run(${parameters}) {
   const uint8_t *const weights = tvmopt_${name}_weights;
-  uint8_t *const ws = workspace;
+${pointers}
   const int32_t status = tvmopt_${name}_check();
   if (status != TVMOPT_OK) return status;
-  if (!ws || (uintptr_t)ws % TVMOPT_${NAME}_WORKSPACE_ALIGNMENT) return TVMOPT_WORKSPACE;
-  (void)inputs;
-  (void)weights;
+  if (${wrong}) return TVMOPT_WORKSPACE;
+${unused}  (void)weights;
 ${steps}
   return TVMOPT_OK;
 }

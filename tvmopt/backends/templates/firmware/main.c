@@ -51,10 +51,8 @@ static int transfer(int32_t operation, int32_t file, const void *data, uint32_t 
 static volatile uint32_t *const systick = (uint32_t *)0xE000E010; /* control, reload, current */
 
 /* What the model needs. */
-static uint8_t workspace[TVMOPT_MODEL_WORKSPACE_BYTES + 1]
-    __attribute__((aligned(TVMOPT_MODEL_WORKSPACE_ALIGNMENT)));
-${buffers}
-static const void *const inputs[] = {${inputs}};
+${definitions}
+static void *const inputs[] = {${inputs}};
 static void *const outputs[] = {${outputs}};
 static const uint32_t input_bytes[] = {${input_bytes}};
 static const uint32_t output_bytes[] = {${output_bytes}};
@@ -84,7 +82,7 @@ int main(void) {
       return 0;
     }
     systick[2] = 0;
-    const int32_t status = tvmopt_model_run(inputs, outputs, workspace);
+    const int32_t status = tvmopt_model_run(${arguments});
     elapsed = 0xFFFFFF - systick[2];
     if (status != TVMOPT_OK) return 1;
     for (uint32_t i = 0; i < ${outputs_count}; ++i) transfer(SYS_WRITE, out, outputs[i], output_bytes[i]);
