@@ -104,20 +104,18 @@ def _multiply_add(a: Buffer, b: Buffer, c: Buffer) -> None:
 
 
 @cache
-def rows(dtype: str) -> str:
-    """4 rows of 16 words of 32 bits, transposed: floats, or words of 4 bytes of ``dtype``."""
-    if dtype == "float32":
-        word, width = dtype, ROWS
-    else:
-        word, width = "int32", LANES
+def rows(dtype: str, count: int) -> str:
+    """``count`` (4 or 16) rows of 16 words of 32 bits, transposed: floats, or words of 4 bytes of ``dtype``."""
+    word, each = (dtype, 1) if dtype == "float32" else ("int32", 4)
+    width = count * each
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (ROWS, LANES), word, strides=[lead, 1], offset_factor=1)
+        A = T.match_buffer(a, (count, LANES), word, strides=[lead, 1], offset_factor=1)
         B = T.match_buffer(b, (LANES, width), dtype, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:ROWS, 0:LANES])
+            T.reads(A[0:count, 0:LANES])
             T.writes(B[0:LANES, 0:width])
             for p, o in T.grid(LANES, width):
                 with T.sblock("element"):
@@ -127,14 +125,14 @@ def rows(dtype: str) -> str:
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (ROWS, LANES), word, strides=[lead, 1], offset_factor=1)
+        A = T.match_buffer(a, (count, LANES), word, strides=[lead, 1], offset_factor=1)
         B = T.match_buffer(b, (LANES, width), dtype, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:ROWS, 0:LANES])
+            T.reads(A[0:count, 0:LANES])
             T.writes(B[0:LANES, 0:width])
-            _rows(A, B, word, width, dtype)
+            _rows(A, B, word, dtype)
 
-    return _register(f"tvmopt.rows.4x16.{dtype}", description, implementation)
+    return _register(f"tvmopt.rows.{count}x16.{dtype}", description, implementation)
 
 
 def _element(a: Buffer, column: Expr, place: Expr, dtype: str) -> Expr:
@@ -143,12 +141,30 @@ def _element(a: Buffer, column: Expr, place: Expr, dtype: str) -> Expr:
     return T.cast(T.shift_right(a[place // 4, column], place % 4 * 8), dtype)
 
 
-def _rows(a: Buffer, b: Buffer, word: str, width: int, dtype: str) -> None:
-    vectors = _transposed([_bind(a.vload([i, 0], f"{word}x{LANES}")) for i in range(ROWS)])
-    for p in range(LANES):
-        begin = p // 4 * 4
-        part = T.reinterpret(_shuffle([vectors[p % 4]], range(begin, begin + 4)), dtype=f"{dtype}x{width}")
-        builder.buffer_store(b, part, [p, _ramp(0, width)])
+def _rows(a: Buffer, b: Buffer, word: str, dtype: str) -> None:
+    count, width = int(a.shape[0]), int(b.shape[1])
+    vectors = [_bind(a.vload([i, 0], f"{word}x{LANES}")) for i in range(count)]
+    quads = [_transposed(vectors[i : i + 4]) for i in range(0, count, 4)]  # quarter q of the v-th: pixel 4q + v
+    for v in range(4):
+        if count == 4:
+            pixels = [_shuffle([quads[0][v]], range(4 * q, 4 * q + 4)) for q in range(4)]
+        else:
+            pixels = _quarters([quad[v] for quad in quads])
+        for q, pixel in enumerate(pixels):
+            value = T.reinterpret(pixel, dtype=f"{dtype}x{width}")
+            builder.buffer_store(b, value, [4 * q + v, _ramp(0, width)])
+
+
+def _quarters(vectors: Sequence[Expr]) -> list[Expr]:
+    """Four vectors of four quarters, transposed."""
+
+    def pick(x: Expr, y: Expr, first: int, second: int) -> Expr:
+        own = [4 * quarter + i for quarter in (first, second) for i in range(4)]
+        return _bind(_shuffle([x, y], own + [LANES + i for i in own]))
+
+    a, b, c, d = vectors
+    halves = [(pick(a, b, i, i + 1), pick(c, d, i, i + 1)) for i in (0, 2)]
+    return [pick(x, y, i, i + 2) for x, y in halves for i in (0, 1)]
 
 
 def _transposed(rows: Sequence[Expr]) -> list[Expr]:

@@ -12,9 +12,10 @@ from ._common import parallel
 def schedule(func: PrimFunc) -> Schedule:
     """The scheduled function, for AVX512-VNNI."""
     sch = Schedule(func)
-    *_, y = func.params
     parallel(sch, func, sch.get_loops(sch.get_sblock("tile"))[0])
     sch.tensorize(sch.get_sblock("stage"), _interleave.columns())
     sch.tensorize(sch.get_sblock("acc"), _interleave.multiply_add())
-    sch.tensorize(sch.get_sblock("out"), _interleave.rows(str(y.ty.dtype)))
+    out = sch.get_sblock("out")
+    words, (result,) = sch.get(out).reads[0].region[0].extent, sch.get(out).writes
+    sch.tensorize(out, _interleave.rows(str(result.source.dtype), int(words)))
     return sch

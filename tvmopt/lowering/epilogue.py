@@ -59,8 +59,9 @@ class Epilogue:
         self.bounded = bool(np.all(largest * np.maximum(factor.astype(np.float64), 1) < 2**30))
 
     def reading(self, buffers: Sequence[tirx.Buffer]) -> Epilogue:
-        """The same, with its parameters in the buffers of a function that is not written in TE."""
+        """The same for a function that is not written in TE: parameters are in buffers, 8-bit results in 32 bits."""
         bound = copy(self)
+        bound.dtype = "float32" if self._y is None else "int32"
         bound.params = tuple(buffer.__getitem__ for buffer in buffers)
         return bound
 

@@ -23,4 +23,4 @@ def dense(pixels: int, length: int, outputs: int) -> float:
 
 def sparse(pixels: int, length: int, outputs: int, steps: int) -> float:
     """Cycles of ``product``: for every tile, its steps, its input transposed, its output finished and transposed."""
-    return ceil(pixels / PIXELS) * (9 * steps + 4 * length + 18 * outputs)
+    return ceil(pixels / PIXELS) * (9 * steps + 5 * length + 14 * outputs)

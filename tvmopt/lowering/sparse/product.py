@@ -8,7 +8,7 @@
                 taken[4][64] = staged[inputs of the step]
                 sums += taken * values of the step                 # block "acc"
             packed[group][pixel] = epilogue(sums)
-        y[pixel][output] = packed                                  # block "out"
+            after some groups: y[pixel][their outputs] = packed    # block "out"
 
 (Elsen et al. 2020, Fast Sparse ConvNets, keep pixels in vectors as well; there the input is stored so.)
 A last tile that would not be full overlaps the one before.
@@ -17,7 +17,9 @@ A last tile that would not be full overlaps the one before.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from math import ceil
+from operator import add
 
 import tvm
 from tvm import tirx
@@ -76,10 +78,13 @@ def product(
             at = T.axis.spatial(tiles, tile)
             first = tirx.min(at * PIXELS, last) if last % PIXELS else at * PIXELS
             staged = T.sblock_alloc_buffer((length, PIXELS), "uint8")
-            packed = T.sblock_alloc_buffer(_packed(outputs, dtype), "int32" if _narrow(dtype) else dtype)
             _stage(source, staged, first, length)
-            _groups(staged, begins, inputs, values, packed, epilogue.reading(read))
-            _unpack(packed, result, first, outputs, dtype)
+            size = next(size for size in (64, 48, 32, 16) if outputs % size == 0)
+            with T.serial(outputs // size) as part, T.sblock("part"):
+                begin = T.axis.spatial(outputs // size, part) * size
+                packed = T.sblock_alloc_buffer(_packed(size, dtype), "int32" if _narrow(dtype) else dtype)
+                _groups(staged, begins, inputs, values, packed, begin, epilogue.reading(read), dtype)
+                _unpack(packed, result, first, begin, dtype)
         if result is not y:
             _copy("crop", result, y, (pixels, outputs))
     return builder.get()
@@ -116,11 +121,15 @@ def _groups(
     inputs: tirx.Buffer,
     values: tirx.Buffer,
     packed: tirx.Buffer,
+    begin: Expr,
     epilogue: Epilogue,
+    dtype: str,
 ) -> None:
-    groups, steps = int(begins.shape[0]) - 1, int(inputs.shape[0])
+    """The sums of the outputs from ``begin`` on that ``packed`` has room for."""
+    groups, steps = int(packed.shape[0]) // (1 if _narrow(dtype) else ROWS), int(inputs.shape[0])
     with T.serial(groups) as loop, T.sblock("group"):
-        group = T.axis.spatial(groups, loop)
+        own = T.axis.spatial(groups, loop)
+        group = begin // ROWS + own
         sums = T.sblock_alloc_buffer((ROWS, PIXELS), "int32", scope="local")
         taken = T.sblock_alloc_buffer((DEPTH, PIXELS), "uint8", scope="local")
         with T.unroll(ROWS) as row, T.unroll(PIXELS // LANES) as vector, T.vectorized(LANES) as lane:
@@ -139,28 +148,28 @@ def _groups(
         with T.unroll(PIXELS // LANES) as vector, T.vectorized(LANES) as lane:
             p = vector * LANES + lane
             done = [epilogue(sums[row, p], group * ROWS + row) for row in range(ROWS)]
-            if _narrow(epilogue.dtype):
-                T.buffer_store(packed, _word(done), [group, p])
+            if _narrow(dtype):
+                T.buffer_store(packed, _word(done, dtype), [own, p])
             else:
                 for row, value in enumerate(done):
-                    T.buffer_store(packed, value, [group * ROWS + row, p])
+                    T.buffer_store(packed, value, [own * ROWS + row, p])
 
 
-def _word(parts: Sequence[Expr]) -> Expr:
-    """Four 8-bit values in 32 bits."""
-    word = tirx.const(0, "int32")
-    for i, part in enumerate(parts):
-        word = word | ((part.astype("int32") & 255) << (8 * i))
-    return word
+def _word(parts: Sequence[Expr], dtype: str) -> Expr:
+    """Four 8-bit values in 32 bits. A sum, so that LLVM joins what the values' own last additions add."""
+    bytes_ = [part & 255 if dtype == "int8" else part for part in parts]
+    return reduce(add, (byte << (8 * i) for i, byte in enumerate(bytes_)))
 
 
-def _unpack(packed: tirx.Buffer, y: tirx.Buffer, first: Expr, outputs: int, dtype: str) -> None:
-    """Transposes 4 words of 16 pixels at a time."""
-    width = LANES if _narrow(dtype) else ROWS
-    with T.grid(outputs // width, PIXELS // LANES) as (part, vector), T.sblock("out"):
-        part, vector = T.axis.spatial(outputs // width, part), T.axis.spatial(PIXELS // LANES, vector)
-        row, column, word, lane = first + vector * LANES, part * width, part * 4, vector * LANES
-        T.reads(packed[word : word + 4, lane : lane + LANES])
+def _unpack(packed: tirx.Buffer, y: tirx.Buffer, first: Expr, begin: Expr, dtype: str) -> None:
+    """Transposes words of 16 pixels: 16 at a time if it can, which fill a cache line of a pixel's outputs, else 4."""
+    total, each = int(packed.shape[0]), ROWS if _narrow(dtype) else 1
+    words = 16 if total % 16 == 0 else 4
+    width = words * each
+    with T.grid(PIXELS // LANES, total // words) as (vector, part), T.sblock("out"):
+        vector, part = T.axis.spatial(PIXELS // LANES, vector), T.axis.spatial(total // words, part)
+        row, column, word, lane = first + vector * LANES, begin + part * width, part * words, vector * LANES
+        T.reads(packed[word : word + words, lane : lane + LANES])
         T.writes(y[row : row + LANES, column : column + width])
         with T.grid(LANES, width) as (p, o), T.sblock("element"):
             p, o = T.axis.spatial(LANES, p), T.axis.spatial(width, o)
