@@ -171,7 +171,9 @@ class Records:
         if found is not None:
             trial = _trial(found).joined(trial)
         self._db.execute(
-            f"INSERT OR REPLACE INTO trials (task, {_TRIAL}) VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO trials (task, {_TRIAL}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " status = excluded.status, seconds = excluded.seconds, message = excluded.message,"
+            " finished = excluded.finished",
             (task, decisions, trial.status, _encode(trial.seconds), trial.message, trial.finished),
         )
         return trial
@@ -186,10 +188,10 @@ class Records:
             return [Entry(*fields) for fields in decoded]
 
     def trials(self, key: Key) -> list[Trial]:
-        """All trials of a task, oldest first."""
+        """All trials of a task, in the order in which they were first recorded."""
         with self._errors():
             rows = self._db.execute(
-                f"SELECT {_TRIAL} FROM trials JOIN tasks ON tasks.id = task WHERE {_KEY} ORDER BY finished, trials.id",
+                f"SELECT {_TRIAL} FROM trials JOIN tasks ON tasks.id = task WHERE {_KEY} ORDER BY trials.id",
                 key,
             )
             return [_trial(row) for row in rows]

@@ -1,0 +1,286 @@
+"""A campaign: measure the default schedule of every task, then ever better candidates, until the budget is spent.
+
+All that a campaign knows is in the records and in the cost model's file beside them, written as results come in: one
+that was stopped or killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from statistics import median
+
+import numpy as np
+
+from ..errors import TuningError
+from . import features, space
+from .budget import Budget, Progress
+from .cost_model import CostModel, Lesson, rank_correlation, scores
+from .records import Entry, Key, Records, Trial
+from .search import propose
+from .task import Decisions, Measurer, Result, Task
+
+log = logging.getLogger(__name__)
+
+BATCH = 16
+"""Candidates of one task that are measured before the cost model is asked again."""
+
+HOPE = 0.1
+"""Share of its time that a task is hoped to gain when its trials double, until they show otherwise."""
+
+JUDGED = 64
+"""Latest predictions that the rank correlation is of."""
+
+ELSEWHERE = 4096
+"""Trials of other tasks to learn from, at most, which together count as this many of our own:"""
+ELSEWHERE_WEIGHT = 512
+
+
+@dataclass(eq=False)
+class State:
+    """What is known of a task.
+
+    Attributes
+    ----------
+    times     : seconds by candidate; infinite for one that failed.
+    failures  : how many failed, by status.
+    curve     : (trials, best seconds), a point for every gain.
+    judged    : latest (predicted, measured) scores, and
+    accuracy  : (trials, their rank correlation) as the cost model learns.
+    confirmed : candidates that were measured twice.
+    exhausted : there is nothing left to try.
+    """
+
+    task: Task
+    entry: Entry
+    times: dict[Decisions, float] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    judged: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=JUDGED))
+    accuracy: list[tuple[int, float]] = field(default_factory=list)
+    confirmed: set[Decisions] = field(default_factory=set)
+    exhausted: bool = False
+
+    @property
+    def baseline(self) -> float:
+        """Seconds with the default schedule."""
+        return self.times.get(self.entry.start, math.inf)
+
+    @property
+    def best(self) -> Decisions:
+        """The fastest candidate; the default one where there is none."""
+        return min(self.times, key=self.times.__getitem__, default=self.entry.start)
+
+    @property
+    def seconds(self) -> float:
+        """Of the model's time that the task takes with its fastest candidate; 0 while nothing of it runs."""
+        fastest = min(self.times.values(), default=math.inf)
+        return self.task.weight * fastest if math.isfinite(fastest) else 0.0
+
+    @property
+    def gain(self) -> float:
+        """How many times faster than the default schedule."""
+        return self.baseline / self.times[self.best] if math.isfinite(self.baseline) else 1.0
+
+    def note(self, trial: Trial) -> None:
+        """Take in a trial, new or measured again."""
+        measured = trial.status in ("ok", "slow") and trial.seconds
+        if trial.decisions in self.times:
+            self.confirmed.add(trial.decisions)
+        if not measured and math.isfinite(self.times.get(trial.decisions, 0.0)):
+            self.failures[trial.status] += 1
+        self.times[trial.decisions] = median(trial.seconds) if measured else math.inf
+        fastest = self.times[self.best]
+        if math.isfinite(fastest) and (not self.curve or fastest != self.curve[-1][1]):
+            self.curve.append((len(self.times), fastest))
+
+    def earning(self) -> float:
+        """Seconds that the next trial is expected to gain: what those of the last half did, or what one may hope."""
+        trials = len(self.times)
+        before = next((best for at, best in reversed(self.curve) if at <= trials / 2), self.baseline)
+        gained = max(0.0, 1 - self.times[self.best] / before) if math.isfinite(before) else 0.0
+        return self.seconds * max(gained, HOPE) / trials
+
+
+class Campaign:
+    """See the module's text.
+
+    Attributes
+    ----------
+    states      : the tasks and what is known of them.
+    past        : where it was after every batch.
+    trials      : candidates measured since it started, of which so many
+    failed      : did.
+    over        : it has ended,
+    interrupted : by Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        records: Records,
+        measurer: Measurer,
+        budget: Budget,
+        *,
+        watch: Sequence[Callable[[Campaign], None]] = (),
+        facts: Callable[[Task], tuple[float, ...]] = features.of,
+        seed: int = 0,
+    ) -> None:
+        """Parameters
+        ----------
+        watch : called after every batch.
+        facts : what the cost model is told of a task.
+        """
+        self.budget, self.records, self._measurer = budget, records, measurer
+        self.states = [State(task, entry(task, facts)) for task in tasks]
+        self.past: list[Progress] = []
+        self.trials = self.failed = 0
+        self.over = self.interrupted = False
+        self._watch, self._rng, self._model = watch, Random(seed), CostModel(seed)
+        self._elsewhere: list[Lesson] = []
+        self._learned = 0
+
+    @property
+    def baseline(self) -> float:
+        """Seconds that all tasks take with their default schedules."""
+        return sum(state.task.weight * state.baseline for state in self.states if math.isfinite(state.baseline))
+
+    @property
+    def total(self) -> float:
+        """Seconds that all tasks take with the best that is known."""
+        return sum(state.seconds for state in self.states)
+
+    @property
+    def gain(self) -> float:
+        """How many times faster all tasks became."""
+        return self.baseline / self.total if self.total else 1.0
+
+    @property
+    def model_path(self) -> Path:
+        """Where the cost model is kept."""
+        return self.records.path.with_name(self.records.path.name + ".model.npz")
+
+    def run(self) -> None:
+        """Go on until the budget is spent, nothing is left to try, or Ctrl-C.
+
+        Raises TuningError where it cannot go on. What was measured is recorded in any case.
+        """
+        begin = time.monotonic()
+        try:
+            self._recall()
+            first = [(state, state.entry.start) for state in self.states if state.entry.start not in state.times]
+            self._measure(first)
+            while self._spent(begin) < 1 and (state := self._most_earning()) is not None:
+                self._step(state)
+            self._confirm(self.states)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        finally:
+            self.over = True
+            if self._model:
+                self._model.save(self.model_path)
+            self._spent(begin)
+
+    def _spent(self, begin: float) -> float:
+        """The share of the budget that is spent; tells those who watch."""
+        self.past.append(Progress(time.monotonic() - begin, self.trials, self.total))
+        for watcher in self._watch:
+            watcher(self)
+        return self.budget.spent(self.past)
+
+    def _recall(self) -> None:
+        """Take in what is recorded: trials of these tasks, those of others to learn from, and the cost model."""
+        own = {state.entry.key: state for state in self.states}
+        others = [other for other in self.records.entries() if other.key not in own]
+        for state in self.states:
+            for trial in self.records.trials(state.entry.key):
+                state.note(trial)
+        names = {name for state in self.states for name, _ in state.entry.start}
+        for other in others:
+            if names.issuperset(name for name, _ in other.start):
+                times = _times(self.records.trials(other.key), max(BATCH, ELSEWHERE // len(others)), self._rng)
+                self._elsewhere.append(Lesson(other, times))
+        try:
+            self._model.load(self.model_path)
+        except TuningError as error:
+            log.info("%s", error)
+            self._learn()
+
+    def _most_earning(self) -> State | None:
+        left = [state for state in self.states if not state.exhausted and math.isfinite(state.baseline)]
+        return max(left, key=State.earning, default=None)
+
+    def _step(self, state: State) -> None:
+        """Measure a batch of candidates of a task, and learn from it."""
+        count = int(min(BATCH, self.budget.trials - self.trials))
+        batch = propose(state.task, state.entry, state.times, self._model, self._rng, count)
+        if not batch:
+            state.exhausted = True
+            return
+        predicted = self._model.predict(state.entry, batch)[0] if self._model else None
+        self._measure([(state, decisions) for decisions in batch])
+        self._confirm([state])
+        if predicted is not None:
+            self._judge(state, batch, predicted)
+        known = sum(len(state.times) for state in self.states)
+        if known - self._learned >= max(BATCH, known // 20):
+            self._learn()
+
+    def _measure(self, batch: Sequence[tuple[State, Decisions]]) -> None:
+        """Measure and record, each as it finishes."""
+        for index, result in self._measurer.measure([(state.task, decisions) for state, decisions in batch]):
+            state, decisions = batch[index]
+            new = decisions not in state.times
+            self._record(state, decisions, result)
+            self.trials += new
+            self.failed += new and result.status not in ("ok", "slow")
+
+    def _record(self, state: State, decisions: Decisions, result: Result) -> None:
+        (trial,) = self.records.add(state.entry, Trial.of(decisions, result, time.time()))
+        state.note(trial)
+        level = logging.INFO if result.status in ("ok", "slow") else logging.WARNING
+        shown = f"{median(result.seconds) * 1e6:.2f} us" if result.seconds else result.message
+        choices = " ".join(f"{name}={value}" for name, value in decisions)
+        log.log(level, "%s: %s: %s %s", state.task.name, choices, result.status, shown)
+
+    def _confirm(self, states: Sequence[State]) -> None:
+        """Measure the best once more, in turn with the default: luck does not last."""
+        doubtful = [state for state in states if state.best != state.entry.start and state.best not in state.confirmed]
+        self._measure([(state, decisions) for state in doubtful for decisions in (state.entry.start, state.best)])
+
+    def _judge(self, state: State, batch: Sequence[Decisions], predicted: np.ndarray) -> None:
+        """Keep how well the cost model ranked what was measured since."""
+        measured = [
+            (guess, state.times[one]) for guess, one in zip(predicted, batch, strict=True) if one in state.times
+        ]
+        state.judged.extend((float(guess), time) for guess, time in measured)
+        guesses, times = np.array(state.judged).T
+        found = rank_correlation(guesses, scores(times))
+        if not math.isnan(found):
+            state.accuracy.append((len(state.times), found))
+
+    def _learn(self) -> None:
+        others = sum(len(lesson.times) for lesson in self._elsewhere)
+        weight = min(1.0, ELSEWHERE_WEIGHT / max(others, 1))
+        lessons = [Lesson(state.entry, state.times) for state in self.states if state.times]
+        self._model.fit([*lessons, *(Lesson(lesson.entry, lesson.times, weight) for lesson in self._elsewhere)])
+        self._learned = sum(len(lesson.times) for lesson in lessons)
+
+
+def entry(task: Task, facts: Callable[[Task], tuple[float, ...]] = features.of) -> Entry:
+    """What is recorded of a task."""
+    return Entry(*Key.of(task), task.name, task.target.name, space.default(task), facts(task))
+
+
+def _times(trials: Sequence[Trial], count: int, rng: Random) -> dict[Decisions, float]:
+    """Seconds by candidate of up to ``count`` trials: the fastest, and others at random."""
+    order = sorted(trials, key=lambda trial: trial.latency)
+    fastest, others = order[: count // 2], order[count // 2 :]
+    kept = [*fastest, *rng.sample(others, min(len(others), count - len(fastest)))]
+    return {trial.decisions: trial.latency for trial in kept}
