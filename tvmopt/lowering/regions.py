@@ -9,7 +9,7 @@ from tvm.ir import Call, GlobalVar, IRModule, Tuple, TupleGetItem
 from tvm.tirx import IntImm
 
 from ..quant.params import QParams
-from ..quant.regions import Pool, Region
+from ..quant.regions import Conv, Pool, Region
 from ..quant.relax_form import from_function
 from ..quant.relax_form.scope import constant
 from ..quant.subgraphs import channels_last, is_subgraph
@@ -18,7 +18,9 @@ from . import sparse
 from .dispatch import lower, wants
 from .kernel import Stored
 from .moves import move
+from .packing import choose
 from .storage import Value, fetch, original
+from .widen import widened, widths
 
 OPAQUE = 8
 """Relax's operator pattern of a function that is not fused with others."""
@@ -52,6 +54,8 @@ class _Lowering:
         kept = {gv: f for gv, f in mod.functions.items() if gv not in replaced and gv.name_hint != "main"}
         self.builder = relax.BlockBuilder(IRModule(kept, attrs=mod.attrs))
         self.held: dict[relax.Var, Held] = {}
+        self.regions = {gv: from_function(f) for gv, f in self.composites.items()}
+        self.widths = widths(self.main, self.regions, choose(target, "uint8"))
         self.counts = {"regions": 0, "sparse": 0, "inlined": 0}
 
     def run(self) -> IRModule:
@@ -75,13 +79,13 @@ class _Lowering:
             value = self.plain(self.operand(binding.value))
             return _hold(self.builder.match_cast(value, binding.ty))
         if isinstance(binding.value, Call):
-            return self.call(binding.value, binding.var.name)
+            return self.call(binding.value, binding.var)
         return self.operand(binding.value)
 
-    def call(self, call: Call, name: str) -> Held:
-        operands = [self.operand(arg) for arg in call.args]
+    def call(self, call: Call, var: relax.Var) -> Held:
+        operands, name = [self.operand(arg) for arg in call.args], var.name
         if isinstance(call.op, GlobalVar) and call.op in self.composites:
-            return self.composite(call, operands, name)
+            return self.composite(call, operands, var)
         if isinstance(call.op, GlobalVar) and call.op in self.subgraphs:
             return self.subgraph(call, operands, name)
         region = _max_pool(call)
@@ -96,10 +100,12 @@ class _Lowering:
         args = [self.plain(held) for held in operands]
         return _hold(self.builder.emit(Call(call.op, args, call.attrs, call.ty_args), name))
 
-    def composite(self, call: Call, operands: list[Held], name: str) -> Held:
-        function = self.composites[call.op]
-        region = from_function(function)
-        if region is not None and (value := self.kernel(region, call, operands, name)) is not None:
+    def composite(self, call: Call, operands: list[Held], var: relax.Var) -> Held:
+        function, region = self.composites[call.op], self.regions[call.op]
+        width = self.widths.get(var)
+        if isinstance(region, Conv) and isinstance(operands[0], Value):
+            region = widened(region, operands[0].shape[1], width or region.bias.size)
+        if region is not None and (value := self.kernel(region, call, operands, var.name, width)) is not None:
             self.counts["regions"] += 1
             return value
         self.counts["inlined"] += 1
@@ -124,13 +130,17 @@ class _Lowering:
         held = [Value.at(to, str(type_.dtype), part) for to, type_, part in zip(given, types, parts, strict=True)]
         return held[0] if isinstance(call.ty, relax.TensorType) else [*held]
 
-    def kernel(self, region: Region, call: Call, inputs: list[Held], name: str) -> Value | None:
-        """Emit the kernel that computes what ``call`` does; None where there is none."""
+    def kernel(
+        self, region: Region, call: Call, inputs: list[Held], name: str, width: int | None = None
+    ) -> Value | None:
+        """Emit the kernel that computes what ``call`` does; None where there is none. width : channels, if wider."""
         values = [value for value in inputs if isinstance(value, Value)]
         if not _is_static(call.ty) or len(values) < len(inputs):
             return None
         wanted = wants(region, tuple(value.stored for value in values), self.target)
         out_shape = tuple(int(dim) for dim in call.ty.shape)
+        if width is not None:
+            out_shape = (out_shape[0], width, *out_shape[2:])
         kernel = sparse.lower(region, wanted, out_shape, self.target) if self.sparsity else None
         self.counts["sparse"] += kernel is not None
         if kernel is None:
