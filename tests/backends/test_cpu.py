@@ -36,6 +36,7 @@ def test_asks_for_what_code_may_use(name: str, asked: list[str], not_asked: list
     assert not any(feature in code for feature in not_asked)
 
 
+@pytest.mark.hardware("x86-64 with AVX2")
 @pytest.mark.skipif(not targets.cpu_flags() >= {"avx2"}, reason="needs x86-64 with AVX2")
 def test_features_that_this_cpu_has_are_found(tmp_path: Path) -> None:
     load("x86/avx2", tmp_path)

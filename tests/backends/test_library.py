@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from tvm import relax, te
 
+from benchmarks import models
 from tvmopt import abi, backends
 from tvmopt import target as targets
 from tvmopt.backends import image, library, link, source
-from tvmopt.errors import DependencyError, TvmoptError
 from tvmopt.model import Model
 from tvmopt.runtime.library import Library
 
-from .harness import make_model, mirror, negate
+from .harness import lowered, make_model, mirror, negate
 
 
 def build(model: Model, folder: Path, target: str = "host") -> Library:
@@ -98,6 +98,25 @@ def test_plan_is_in_the_manifest(made: tuple[Library, np.ndarray, Path]) -> None
     memory = model.manifest["memory"]
     assert memory["workspace_bytes"] == model.workspace_bytes == memory["workspace_lower_bound"]
     assert any("scratch" in buffer["name"] for buffer in memory["buffers"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kws",
+        "ic",
+        "vww",
+        "ad",
+        "mobilenet_v2-u8-qdq",
+        "resnet50-s8-qdq",
+        "bert_tiny-s8-qdq",
+    ],
+)
+def test_workspace_is_about_as_small_as_the_live_tensors_allow(name: str, shared: Path) -> None:
+    host = targets.get("host")
+    made = image.make(lowered(models.get(name), host), host, "model", alignment=64, stack_bytes=4096, parallel=False)
+    (plan,) = made.layout.plans.values()
+    assert 0 < plan.size <= 1.05 * plan.lower_bound
 
 
 def test_in_place(tmp_path: Path) -> None:
@@ -182,18 +201,6 @@ def test_model_of_moves_only(tmp_path: Path) -> None:
     got = build(make_model(graph, x=((2, 3), "int8")), tmp_path).run({"x": np.arange(6, dtype="int8").reshape(2, 3)})
     assert np.array_equal(got["y0"], np.arange(6))
     assert np.array_equal(got["y1"], np.arange(3))
-
-
-def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(DependencyError, match=r"needs a C compiler.*tvmopt\[cross\]"):
-        link.compiler(targets.get("host"))
-
-
-def test_failing_compiler(tmp_path: Path) -> None:
-    with pytest.raises(TvmoptError, match=r"missing\.c"):
-        link.run([*link.compiler(targets.get("host")), "missing.c"], tmp_path)
 
 
 def test_header_is_saved_beside_the_library(tmp_path: Path) -> None:

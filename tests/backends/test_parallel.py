@@ -109,6 +109,15 @@ assert threads() == alone, threads()
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_needs_only_libc(tmp_path: Path) -> None:
+    (tmp_path / "model.so").write_bytes(library.build(parallel_model(), targets.get("host"), {}, threads=2))
+    undefined = subprocess.run(["nm", "-D", "-u", tmp_path / "model.so"], capture_output=True, text=True, check=True)
+    names = {line.split()[-1].partition("@")[0] for line in undefined.stdout.splitlines() if line.split()[0] == "U"}
+    others = {name for name in names if not name.startswith("pthread_")}
+    assert others <= {"__register_atfork", "sched_yield", "memcpy", "memset"}
+    assert {"pthread_create", "pthread_join"} <= names
+
+
 def test_one_thread_has_no_workers(tmp_path: Path) -> None:
     """Parallel loops are serial ones in an artifact of one thread."""
     (tmp_path / "model.so").write_bytes(library.build(parallel_model(), targets.get("host"), {}))

@@ -136,6 +136,10 @@ def test_needs_no_libc(core: str, mlperf_tiny: dict[str, Path], tmp_path: Path) 
     undefined = {line.split()[-1].removeprefix("__aeabi_") for line in listing.splitlines()}
     soft_float = {"fadd", "fsub", "fmul", "fdiv", "i2f", "fcmplt", "fcmpgt", "fcmpge", "fcmple", "fcmpun", "idiv"}
     assert undefined <= {"memcpy", "memset", "memclr"} | (soft_float if core == "m0plus" else set())
+    size = run(["arm-none-eabi-size", "-A", "all.o"], cwd=tmp_path).stdout.decode()
+    rows = [line.split() for line in size.splitlines()]
+    code = sum(int(row[1]) for row in rows if row and row[0].startswith(".text"))
+    assert 1_000 < code <= 40_000, "without weights, which are in .rodata"
 
 
 def test_saved_project_builds_and_runs(tmp_path: Path) -> None:
