@@ -14,7 +14,7 @@ from ..target import Target
 from . import image, kernels, link, source
 
 # Kernel buffers up to this size stay on the stack: accumulator tiles that should live in registers.
-_STACK_BYTES = 4096
+STACK_BYTES = 4096
 
 _EXPORTS = "{ global: tvmopt_model_describe; tvmopt_model_check; tvmopt_model_run; local: *; };\n"
 
@@ -32,7 +32,7 @@ def build(
     """
     compiler = link.compiler(target)
     alignment = max(16, target.vector_bytes)
-    made = image.make(model, target, "model", alignment=alignment, stack_bytes=_STACK_BYTES, parallel=threads > 1)
+    made = image.make(model, target, "model", alignment=alignment, stack_bytes=STACK_BYTES, parallel=threads > 1)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
         folder = Path(name)
         source.write(made, folder, manifest)

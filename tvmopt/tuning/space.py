@@ -34,6 +34,8 @@ def apply(task: Task, decisions: Decisions) -> PrimFunc:
         raise TuningError(f"rule {task.rule} has no decision '{min(unknown)}' for it", node=task.name)
     try:
         func = schedule.apply(task.rule, task.func, task.target, decisions)
+    except MemoryError:
+        raise
     except Exception as error:  # what TVM raises depends on the primitive that fails
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise TuningError(f"rule {task.rule} cannot do {_text(decisions)}: {reason}", node=task.name) from error

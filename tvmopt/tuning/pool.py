@@ -1,0 +1,59 @@
+"""Requests spread over workers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from multiprocessing.connection import wait
+from typing import Any, TypeVar
+
+from ..errors import TuningError
+from .worker import Lost, Worker
+
+Key = TypeVar("Key")
+
+
+def spread(workers: list[Worker], requests: Iterable[tuple[Key, Any]]) -> Iterator[tuple[Key, Any]]:
+    """Answers to (key, request), with the key, as they come.
+
+    A worker whose program ends is taken from ``workers``, and its request goes to another one; likewise those that
+    are busy when nobody wants the answers any more, which are ended.
+    Raises TuningError when none is left.
+    """
+    waiting, more = deque[tuple[Key, Any]](), iter(requests)
+    busy: dict[Worker, tuple[Key, Any]] = {}
+
+    def lose(worker: Worker, reason: Lost) -> None:
+        workers.remove(worker)
+        worker.close()
+        if not workers:
+            raise TuningError(f"no worker process is left: {reason}") from None
+
+    try:
+        while True:
+            for worker in [worker for worker in workers if worker not in busy]:
+                item = waiting.popleft() if waiting else next(more, None)
+                if item is None:
+                    break
+                try:
+                    worker.send(item[1])
+                    busy[worker] = item
+                except Lost as reason:
+                    waiting.appendleft(item)
+                    lose(worker, reason)
+            if not busy and not waiting:
+                return
+            ready = wait([worker.connection for worker in busy])
+            for worker in [worker for worker in busy if worker.connection in ready]:
+                key, request = busy.pop(worker)
+                try:
+                    answer = worker.receive()
+                except Lost as reason:
+                    waiting.append((key, request))
+                    lose(worker, reason)
+                else:
+                    yield key, answer
+    finally:
+        for worker in busy:
+            workers.remove(worker)
+            worker.kill()
