@@ -5,7 +5,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 # Kernels for GPUs are compiled by NVRTC, which needs no GPU. Artifacts are linked by a C compiler, of which one comes as
 # a wheel.
-EXTRAS := test,cuda,cross
+EXTRAS := test,cuda,cross,npu
+# Asks for an older onnx than ours, but works beside it.
+TOSA_TOOLS := tosa-tools==2026.8.0
 
 .PHONY: demo test lint clean
 
@@ -27,4 +29,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("tvmopt needs Python 3.10 or newer: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps $(TOSA_TOOLS)
 	touch $@

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from tvm import relax
 
-from .storage import Order, Value, fetch, original, reshaped
+from ..quant.order import Order
+from .storage import Value, fetch, original, reshaped
 
 Move = Callable[[relax.BlockBuilder, relax.Call, Value], Value | list[Value] | None]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from tvm import te, tirx
 
 from ..quant.fixed import average_scale
+from ..quant.reference import counts
 from ..quant.regions import Pool
 from ..target import Target
 from .arith import Expr, rescale, saturate, saturate_integer
@@ -47,8 +46,8 @@ def _(region: Pool, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
         return Kernel(te.create_prim_func([x, y]), (), out)
 
     x_params, y_params = as_stored(region.x, held), as_stored(region.y, out)
-    counts = _counts(region, held.shape, out_shape)
-    factors = _factors(region, counts)
+    averaged = counts(region, held.shape, out_shape)
+    factors = _factors(region, averaged)
     zero_points = np.array([x_params.zero_point, y_params.zero_point], np.int32)
     fs = [te.placeholder(factor.shape, factor.dtype.name, "factors") for factor in factors]
     zp = te.placeholder((2,), "int32", "zero_points")
@@ -59,7 +58,7 @@ def _(region: Pool, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
     total = te.compute(out.physical, term, "sum")
 
     def average(*place: Expr) -> Expr:
-        at = tuple(p if size > 1 else 0 for p, size in zip(place[1:-1], counts.shape, strict=True))
+        at = tuple(p if size > 1 else 0 for p, size in zip(place[1:-1], averaged.shape, strict=True))
         if region.requantize == "fixed":
             value = rescale(total[place], *(f[at] for f in fs))
             return saturate_integer(value, zp[1], *y_params.range, out.dtype)
@@ -92,19 +91,3 @@ def _factors(region: Pool, counts: np.ndarray) -> tuple[np.ndarray, ...]:
         scale = average_scale(region, counts)
         return scale.multiplier, scale.shift
     return ((region.x.scale / (region.y.scale * counts.astype(np.float32))).astype(np.float32),)
-
-
-def _counts(region: Pool, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> np.ndarray:
-    """How many elements every window position averages; size 1 along axes where it is the same."""
-    rank = len(region.kernel)
-    counts = []
-    for axis in range(rank):
-        begin, end = region.padding[axis], region.padding[rank + axis]
-        lo, hi = (-begin, shape[2 + axis] + end) if region.count_include_pad else (0, shape[2 + axis])
-        starts = np.arange(out_shape[2 + axis])[:, None] * region.strides[axis] - begin
-        taps = starts + np.arange(region.kernel[axis]) * region.dilations[axis]
-        count = ((taps >= lo) & (taps < hi)).sum(axis=1)
-        counts.append(count[:1] if (count == count[0]).all() else count)
-    return np.asarray(
-        math.prod(c.reshape([-1 if i == axis else 1 for i in range(rank)]) for axis, c in enumerate(counts))
-    )

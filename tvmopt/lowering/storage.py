@@ -9,11 +9,9 @@ import numpy as np
 from tvm import relax
 from tvm.ir import GenericConst
 
+from ..quant.order import Order, same_memory
 from ..quant.relax_form.scope import constant
 from .kernel import Stored
-
-Order = tuple[int, ...]
-"""Which ONNX axis each axis in memory is."""
 
 _OTHER = {"int8": "uint8", "uint8": "int8"}
 
@@ -64,11 +62,6 @@ class Value:
         """ONNX Transpose: nothing moves, the same memory is another tensor."""
         held = {(tuple(axes.index(axis) for axis in order), dtype): expr for (order, dtype), expr in self.held.items()}
         return Value(tuple(self.shape[axis] for axis in axes), self.dtype, held)
-
-
-def same_memory(a: Order, b: Order, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor has its elements in the same sequence in both orders."""
-    return [axis for axis in a if shape[axis] != 1] == [axis for axis in b if shape[axis] != 1]
 
 
 def fetch(builder: relax.BlockBuilder, value: Value, order: Order, dtype: str) -> relax.Expr:

@@ -7,6 +7,7 @@ step is that of ``fixed.py``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import singledispatch
 from itertools import product
@@ -229,6 +230,22 @@ def _at(array: np.ndarray, place: Sequence[int | slice]) -> np.ndarray:
     """The view ``array[..., *place]``."""
     index: tuple[Any, ...] = (..., *place)
     return array[index]
+
+
+def counts(region: Pool, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> np.ndarray:
+    """How many elements every window position averages; size 1 along axes where it is the same."""
+    rank = len(region.kernel)
+    sizes = []
+    for axis in range(rank):
+        begin, end = region.padding[axis], region.padding[rank + axis]
+        lo, hi = (-begin, shape[2 + axis] + end) if region.count_include_pad else (0, shape[2 + axis])
+        starts = np.arange(out_shape[2 + axis])[:, None] * region.strides[axis] - begin
+        taps = starts + np.arange(region.kernel[axis]) * region.dilations[axis]
+        count = ((taps >= lo) & (taps < hi)).sum(axis=1)
+        sizes.append(count[:1] if (count == count[0]).all() else count)
+    return np.asarray(
+        math.prod(c.reshape([-1 if i == axis else 1 for i in range(rank)]) for axis, c in enumerate(sizes))
+    )
 
 
 def _average(region: Pool, total: np.ndarray, count: int) -> np.ndarray:

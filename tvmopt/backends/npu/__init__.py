@@ -1,0 +1,1 @@
+"""Arm Ethos-U NPUs: subgraphs as TOSA graphs, compiled by Vela."""
