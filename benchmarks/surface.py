@@ -67,6 +67,7 @@ class Surface:
 
     def __init__(self, noise: float = 0.01, seed: int = 0) -> None:
         self.noise, self.measured = noise, 0
+        self.best: dict[str, float] = {}
         self._rng = Random(seed)
 
     def measure(self, batch: Sequence[tuple[Task, Decisions]]) -> Iterator[tuple[int, Result]]:

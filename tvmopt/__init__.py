@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from .api import list_targets as list_targets
     from .api import load as load
     from .api import open as open
+    from .api import tune as tune
     from .api import verify as verify
 
-__all__ = ["bench", "compile", "compress", "inspect", "list_targets", "load", "open", "verify"]
+__all__ = ["bench", "compile", "compress", "inspect", "list_targets", "load", "open", "tune", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,13 +7,13 @@ stage is raised as ``InternalError``, which names the stage and the file. Progre
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import InputError, InternalError, TvmoptError
+from .errors import InputError, InternalError, TuningError, TvmoptError
 from .model import Model
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .report.verify import Verification
     from .runtime import Artifact
     from .target import Target
+    from .tuning.campaign import Campaign, Outcome
 
     Source = str | PathLike[str] | bytes | onnx.ModelProto
 
@@ -58,6 +59,7 @@ def compile(
     io: Io = "onnx",
     emit: Emit = "object",
     io_memory: IoMemory = "caller",
+    records: str | PathLike[str] | None = None,
 ) -> Artifact:
     """Compile a model for a target.
 
@@ -71,16 +73,21 @@ def compile(
     emit     : how a microcontroller's kernels are written: "object" compiled, or "c" as portable C.
     io_memory : who has the memory of a microcontroller's inputs and outputs: "caller", or "workspace", which then is
                used again for other tensors.
+    records  : what ``tune`` wrote, or a file of ``tvmopt records export``: kernels found there get their fastest
+               schedules. Without it, and for other kernels, those that tvmopt ships do. Never changes a result bit.
 
     Raises
     ------
     TargetError, ModelError
+    TuningError      : the records cannot be read.
     UnsupportedError : also for an input or output that is not quantized, where ``io`` is "int8"; and for a model whose
                        workspace is larger than a microcontroller's memory.
     """
     from . import backends, frontend, lowering
     from . import target as targets
     from .passes import pipeline
+    from .tuning import exchange
+    from .tuning.lookup import Lookup
 
     found = targets.get(target)
     _check_threads(threads)
@@ -94,8 +101,11 @@ def compile(
     frontend.require_static(loaded)
     with _stage("optimizing", loaded.source):
         grouped = pipeline.run(loaded, sparsity=sparsity, io=io, requantize=found.requantize)
-    with _stage(f"lowering for {found.name}", loaded.source):
-        lowered = lowering.lower(grouped, found, threads, sparsity)
+    with nullcontext() if records is None else exchange.open(Path(records)) as named:
+        tuned = Lookup(found, named)
+        with _stage(f"lowering for {found.name}", loaded.source):
+            lowered = lowering.lower(grouped, found, threads, sparsity, tuned)
+    lowered = lowered.replace(tuned=tuple(tuned.used.values()))
     with _stage(f"generating code for {found.name}", loaded.source):
         return backends.build(lowered, found, threads, emit, io_memory)
 
@@ -117,6 +127,7 @@ def verify(
     layer_samples: int = 8,
     threads: int = 1,
     sparsity: bool = True,
+    records: str | PathLike[str] | None = None,
 ) -> Verification:
     """Compare the compiled model with ONNX Runtime, end to end and for every quantized tensor by itself.
 
@@ -125,6 +136,7 @@ def verify(
     data          : an .npz file of inputs, all of which are used (see ``report.samples.read``).
     samples       : how many random inputs to draw when there is no data.
     layer_samples : how many samples to compare layer by layer.
+    records       : see ``compile``.
 
     Raises
     ------
@@ -138,10 +150,10 @@ def verify(
     found = targets.get(target)
     path = _path(model)
     inputs = _samples(model, None if data is None else Path(data), samples)
-    artifact = compile(model, found, threads=threads, sparsity=sparsity)
+    artifact = compile(model, found, threads=threads, sparsity=sparsity, records=records)
 
     def build(proto: onnx.ModelProto) -> Artifact:
-        return compile(load(proto, _bound(model)), found, threads=threads, sparsity=sparsity)
+        return compile(load(proto, _bound(model)), found, threads=threads, sparsity=sparsity, records=records)
 
     with _stage("verifying", model.source):
         return comparison.run(path, found.name, build, artifact, inputs, layer_samples)
@@ -154,12 +166,14 @@ def bench(
     vs: Sequence[str] = ("onnxruntime",),
     threads: int = 1,
     sparsity: bool = True,
+    records: str | PathLike[str] | None = None,
 ) -> Comparison:
     """Time an ONNX model in turn with other runtimes, all on the same random input.
 
     model : a model, or the path of an ONNX file; or an artifact (see ``open``), which is timed alone and as it
             was compiled, since other runtimes need the ONNX file.
     vs    : names of ``tvmopt.peers.NAMES``; one that cannot run the model is listed with the reason.
+    records : see ``compile``.
     """
     from . import peers
     from . import target as targets
@@ -171,7 +185,7 @@ def bench(
     if isinstance(model, Model | str | PathLike):
         model = _model(model)
         found, name = targets.get(target).name, model.source
-        artifact = compile(model, target, threads=threads, sparsity=sparsity)
+        artifact = compile(model, target, threads=threads, sparsity=sparsity, records=records)
         feeds = next(iter(_samples(model, None, 1)))
         runners["tvmopt"] = _once(artifact, feeds)
         for peer in vs:
@@ -185,6 +199,69 @@ def bench(
         runners["tvmopt"] = _once(model, next(iter(samples.random(model.inputs, {}, 1))))
         refused = dict.fromkeys(vs, "needs the ONNX model")
     return timing.compare(name, found, threads, runners, refused)
+
+
+def tune(
+    models: Model | Source | Sequence[Model | Source],
+    target: str | Path | Target = "host",
+    *,
+    records: str | PathLike[str],
+    budget: str,
+    threads: int = 1,
+    sparsity: bool = True,
+    page: str | PathLike[str] | None = None,
+    log_file: str | PathLike[str] | None = None,
+    watch: Callable[[Campaign], None] | None = None,
+) -> Outcome:
+    """Measure schedules of the models' kernels, ever better ones, and record them for ``compile``.
+
+    Tuning again with the same records goes on where it stopped. Ctrl-C ends it; what was measured is recorded.
+
+    Parameters
+    ----------
+    models   : one, or several that share the budget; kernels that they have in common are tuned once.
+    records  : the database, made if it is not there; any number of campaigns may share it. The cost model is kept
+               beside it.
+    budget   : of this run: "8h", "30min", "500trials", or "until 1% gain per 30min".
+    threads, sparsity : what the models will be compiled with.
+    page     : an HTML page to write as it goes.
+    log_file : a file to append a line a trial to.
+    watch    : called with the campaign after every batch.
+
+    Raises
+    ------
+    InputError, TargetError, ModelError, UnsupportedError
+    TuningError     : nothing can be tuned or measured (any more), or a file cannot be written; what was measured
+                      before is recorded.
+    DependencyError : there is no C compiler for the target.
+    """
+    from . import frontend
+    from . import target as targets
+    from .passes import pipeline
+    from .tuning.budget import Budget
+    from .tuning.campaign import Campaign, logged
+    from .tuning.extract import extract
+    from .tuning.local import LocalMeasurer
+    from .tuning.page import Page
+    from .tuning.records import Records
+
+    found, limit = targets.get(target), Budget.parse(budget)
+    _check_threads(threads)
+    several = models if isinstance(models, Sequence) and not isinstance(models, str | bytes) else [models]
+    loaded = [_model(model) for model in several]
+    grouped = []
+    for model in loaded:
+        frontend.require_static(model)
+        with _stage("optimizing", model.source):
+            grouped.append(pipeline.run(model, sparsity=sparsity, requantize=found.requantize))
+    names = ", ".join(model.source for model in loaded)
+    with _stage("tuning", names), Records(Path(records)) as database, logged(log_file):
+        tasks = extract(grouped, found, threads, sparsity)
+        if not tasks:
+            raise TuningError(f"no kernel has a schedule rule with decisions for {found.name}", file=names)
+        watchers = [one for one in (Page(Path(page)) if page else None, watch) if one is not None]
+        with closing(LocalMeasurer(found, threads)) as measurer:
+            return Campaign(tasks, database, measurer, limit, watch=watchers).run()
 
 
 def inspect(model: Model | Source, *, sparsity: bool = True) -> Inspection:

@@ -31,16 +31,11 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class PassRecord:
-    """What one pass changed.
-
-    before, after : counts by what was counted (regions, macs, weight_bytes, ...).
-    notes         : by ONNX value, what was decided and why.
-    """
+    """What one pass changed: its name, and counts by what was counted (regions, macs, weight_bytes, ...)."""
 
     name: str
     before: dict[str, int]
     after: dict[str, int]
-    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +52,7 @@ class Model:
     sha256  : digest of the ONNX file's bytes, external data included.
     history : what each pass changed, oldest first.
     float_reasons : ONNX value name -> why the op that computes it runs in float (filled by the passes).
+    tuned         : records of the trials whose schedules its kernels have, as plain data (filled by lowering).
     host_reasons  : ONNX value name -> why the op that computes it is not the accelerator's (filled by ``partition``).
     """
 
@@ -68,6 +64,7 @@ class Model:
     history: tuple[PassRecord, ...] = ()
     float_reasons: dict[str, str] = field(default_factory=dict)
     host_reasons: dict[str, str] = field(default_factory=dict)
+    tuned: tuple[dict[str, Any], ...] = ()
 
     def replace(self, **changes: Any) -> Model:
         """Return a copy with some attributes changed."""

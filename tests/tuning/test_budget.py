@@ -49,7 +49,7 @@ def test_spent() -> None:
 
 def test_until_nothing_is_gained() -> None:
     budget = Budget.parse("until 10% gain per 10s")
-    past = [Progress(float(second), 0, total) for second, total in enumerate([100] * 5 + [85] * 20)]
+    past = [Progress(float(second), 0, total) for second, total in enumerate([0] + [100] * 4 + [85] * 20)]
     spent = [budget.spent(past[: now + 1]) >= 1 for now in range(len(past))]
     assert spent.index(True) == 15  # ten seconds after the gain
     assert all(spent[15:])

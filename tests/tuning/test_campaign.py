@@ -23,7 +23,8 @@ from tvmopt.tuning import campaign as campaigns
 from tvmopt.tuning import space
 from tvmopt.tuning.budget import Budget
 from tvmopt.tuning.campaign import Campaign
-from tvmopt.tuning.records import Records, Trial
+from tvmopt.tuning.entries import Trial
+from tvmopt.tuning.records import Records
 from tvmopt.tuning.task import Choice, Decisions, Result, Task
 
 TASKS = [surface.task(shape, weight) for weight, shape in enumerate(surface.SHAPES[:3], 1)]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tvmopt.errors import TuningError
 from tvmopt.tuning import exchange
-from tvmopt.tuning.records import Entry, Records, Trial
+from tvmopt.tuning.entries import Entry, Trial
+from tvmopt.tuning.records import Records
 
 ENTRY = Entry("w", "f", "x86_vnni", "1", "0.27", "conv", "x86/generic", (("pixels", 4),), (1.0, 2.5))
 

@@ -9,7 +9,7 @@ import click
 
 from ..errors import InternalError, TvmoptError
 
-COMMANDS = ("demo", "inspect", "compress", "compile", "run", "verify", "bench", "targets")
+COMMANDS = ("demo", "inspect", "compress", "compile", "run", "verify", "bench", "tune", "records", "targets")
 
 
 class Commands(click.Group):

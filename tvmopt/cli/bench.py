@@ -25,6 +25,7 @@ def _peers(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
 @options.threads
 @options.shapes
 @options.sparsity
+@options.records
 @options.as_json
 def command(
     model: Path,
@@ -33,6 +34,7 @@ def command(
     threads: int,
     shapes: options.Shapes,
     sparsity: bool,
+    records: Path | None,
     as_json: bool,
 ) -> None:
     """Time a model in turn with other runtimes, on the same input and number of threads."""
@@ -40,7 +42,7 @@ def command(
 
     with terminal.progress():
         subject = api.load(model, dict(shapes)) if model.suffix == ".onnx" else api.open(model)
-        result = api.bench(subject, target, vs=vs, threads=threads, sparsity=sparsity)
+        result = api.bench(subject, target, vs=vs, threads=threads, sparsity=sparsity, records=records)
     if as_json:
         terminal.print_json(result)
         return

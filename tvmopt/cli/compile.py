@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @options.threads
 @options.shapes
 @options.sparsity
+@options.records
 @click.option(
     "--io",
     type=click.Choice(["onnx", "int8"]),
@@ -50,6 +51,7 @@ def command(
     threads: int,
     shapes: options.Shapes,
     sparsity: bool,
+    records: Path | None,
     io: Io,
     emit: Emit,
     io_memory: IoMemory,
@@ -65,6 +67,7 @@ def command(
             found,
             threads=threads,
             sparsity=sparsity,
+            records=records,
             io=io,
             emit=emit,
             io_memory=io_memory,

@@ -35,4 +35,5 @@ target = click.option("-t", "--target", default="host", show_default=True, help=
 threads = click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of one inference.")
 shapes = click.option("--shape", "shapes", type=Shape(), multiple=True, help="Bind an input's symbolic dimensions.")
 sparsity = click.option("--sparsity/--no-sparsity", default=True, help="Remove work on zeros (exact).")
+records = click.option("--records", type=file, help="What tune wrote: kernels found there get their fastest schedules.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

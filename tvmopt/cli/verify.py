@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @options.threads
 @options.shapes
 @options.sparsity
+@options.records
 @options.as_json
 def command(
     model: Path,
@@ -36,6 +37,7 @@ def command(
     threads: int,
     shapes: options.Shapes,
     sparsity: bool,
+    records: Path | None,
     as_json: bool,
 ) -> None:
     """Compare with ONNX Runtime, end to end and layer by layer.
@@ -55,6 +57,7 @@ def command(
             layer_samples=layer_samples,
             threads=threads,
             sparsity=sparsity,
+            records=records,
         )
     if as_json:
         terminal.print_json(result)

@@ -15,7 +15,10 @@ _TIME = r"(\d+(?:\.\d+)?) ?(s|min|h)"
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a campaign is: seconds since it started, trials made, and seconds that all tasks take with their best."""
+    """Where a campaign is: seconds since it started, trials made, and seconds that all tasks take with their best.
+
+    ``total`` is 0 while that is not known.
+    """
 
     seconds: float
     trials: int
@@ -61,5 +64,6 @@ class Budget:
         share = max(now.seconds / self.seconds, now.trials / self.trials)
         if now.seconds >= self.window:
             before = next(at for at in reversed(past) if at.seconds <= now.seconds - self.window)
-            share = max(share, float(now.total > before.total * (1 - self.gain)))
+            if before.total:
+                share = max(share, float(now.total > before.total * (1 - self.gain)))
         return share

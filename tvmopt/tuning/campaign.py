@@ -9,21 +9,22 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from random import Random
 from statistics import median
 
-import numpy as np
-
 from ..errors import TuningError
 from . import features, space
 from .budget import Budget, Progress
-from .cost_model import CostModel, Lesson, rank_correlation, scores
-from .records import Entry, Key, Records, Trial
+from .cost_model import CostModel, Lesson
+from .entries import Entry, Key, Trial
+from .records import Records
 from .search import propose
+from .state import State
 from .task import Decisions, Measurer, Result, Task
 
 log = logging.getLogger(__name__)
@@ -31,81 +32,32 @@ log = logging.getLogger(__name__)
 BATCH = 16
 """Candidates of one task that are measured before the cost model is asked again."""
 
-HOPE = 0.1
-"""Share of its time that a task is hoped to gain when its trials double, until they show otherwise."""
-
-JUDGED = 64
-"""Latest predictions that the rank correlation is of."""
-
 ELSEWHERE = 4096
 """Trials of other tasks to learn from, at most, which together count as this many of our own:"""
 ELSEWHERE_WEIGHT = 512
 
 
-@dataclass(eq=False)
-class State:
-    """What is known of a task.
+@dataclass(frozen=True)
+class Outcome:
+    """Of a campaign.
 
     Attributes
     ----------
-    times     : seconds by candidate; infinite for one that failed.
-    failures  : how many failed, by status.
-    curve     : (trials, best seconds), a point for every gain.
-    judged    : latest (predicted, measured) scores, and
-    accuracy  : (trials, their rank correlation) as the cost model learns.
-    confirmed : candidates that were measured twice.
-    exhausted : there is nothing left to try.
+    trials, failed : since it started.
+    best_us        : what the tuned kernels of all models together take with the best that is known, and
+    baseline_us    : with their default schedules.
+    seconds        : how long it went on.
+    gain           : how many times faster they became.
+    interrupted    : it was ended by Ctrl-C.
     """
 
-    task: Task
-    entry: Entry
-    times: dict[Decisions, float] = field(default_factory=dict)
-    failures: Counter[str] = field(default_factory=Counter)
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    judged: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=JUDGED))
-    accuracy: list[tuple[int, float]] = field(default_factory=list)
-    confirmed: set[Decisions] = field(default_factory=set)
-    exhausted: bool = False
-
-    @property
-    def baseline(self) -> float:
-        """Seconds with the default schedule."""
-        return self.times.get(self.entry.start, math.inf)
-
-    @property
-    def best(self) -> Decisions:
-        """The fastest candidate; the default one where there is none."""
-        return min(self.times, key=self.times.__getitem__, default=self.entry.start)
-
-    @property
-    def seconds(self) -> float:
-        """Of the model's time that the task takes with its fastest candidate; 0 while nothing of it runs."""
-        fastest = min(self.times.values(), default=math.inf)
-        return self.task.weight * fastest if math.isfinite(fastest) else 0.0
-
-    @property
-    def gain(self) -> float:
-        """How many times faster than the default schedule."""
-        return self.baseline / self.times[self.best] if math.isfinite(self.baseline) else 1.0
-
-    def note(self, trial: Trial) -> None:
-        """Take in a trial, new or measured again."""
-        measured = trial.status in ("ok", "slow") and trial.seconds
-        if trial.decisions in self.times:
-            self.confirmed.add(trial.decisions)
-        if not measured and math.isfinite(self.times.get(trial.decisions, 0.0)):
-            self.failures[trial.status] += 1
-        self.times[trial.decisions] = median(trial.seconds) if measured else math.inf
-        fastest = self.times[self.best]
-        if math.isfinite(fastest) and (not self.curve or fastest != self.curve[-1][1]):
-            self.curve.append((len(self.times), fastest))
-
-    def earning(self) -> float:
-        """Seconds that the next trial is expected to gain: what those of the last half did, or what one may hope."""
-        trials = len(self.times)
-        before = next((best for at, best in reversed(self.curve) if at <= trials / 2), self.baseline)
-        gained = max(0.0, 1 - self.times[self.best] / before) if math.isfinite(before) else 0.0
-        return self.seconds * max(gained, HOPE) / trials
+    trials: int
+    failed: int
+    best_us: float
+    baseline_us: float
+    seconds: float
+    gain: float
+    interrupted: bool
 
 
 class Campaign:
@@ -166,7 +118,7 @@ class Campaign:
         """Where the cost model is kept."""
         return self.records.path.with_name(self.records.path.name + ".model.npz")
 
-    def run(self) -> None:
+    def run(self) -> Outcome:
         """Go on until the budget is spent, nothing is left to try, or Ctrl-C.
 
         Raises TuningError where it cannot go on. What was measured is recorded in any case.
@@ -174,6 +126,7 @@ class Campaign:
         begin = time.monotonic()
         try:
             self._recall()
+            self._spent(begin)
             first = [(state, state.entry.start) for state in self.states if state.entry.start not in state.times]
             self._measure(first)
             while self._spent(begin) < 1 and (state := self._most_earning()) is not None:
@@ -183,9 +136,11 @@ class Campaign:
             self.interrupted = True
         finally:
             self.over = True
-            if self._model:
-                self._model.save(self.model_path)
             self._spent(begin)
+        if self._model:
+            self._model.save(self.model_path)
+        seconds, best, baseline = self.past[-1].seconds, self.total * 1e6, self.baseline * 1e6
+        return Outcome(self.trials, self.failed, best, baseline, seconds, self.gain, self.interrupted)
 
     def _spent(self, begin: float) -> float:
         """The share of the budget that is spent; tells those who watch."""
@@ -201,6 +156,7 @@ class Campaign:
         for state in self.states:
             for trial in self.records.trials(state.entry.key):
                 state.note(trial)
+            self._measurer.best[state.task.workload] = state.times.get(state.best, math.inf)
         names = {name for state in self.states for name, _ in state.entry.start}
         for other in others:
             if names.issuperset(name for name, _ in other.start):
@@ -227,7 +183,7 @@ class Campaign:
         self._measure([(state, decisions) for decisions in batch])
         self._confirm([state])
         if predicted is not None:
-            self._judge(state, batch, predicted)
+            state.judge(batch, predicted)
         known = sum(len(state.times) for state in self.states)
         if known - self._learned >= max(BATCH, known // 20):
             self._learn()
@@ -244,26 +200,15 @@ class Campaign:
     def _record(self, state: State, decisions: Decisions, result: Result) -> None:
         (trial,) = self.records.add(state.entry, Trial.of(decisions, result, time.time()))
         state.note(trial)
-        level = logging.INFO if result.status in ("ok", "slow") else logging.WARNING
+        self._measurer.best[state.task.workload] = state.times[state.best]
         shown = f"{median(result.seconds) * 1e6:.2f} us" if result.seconds else result.message
         choices = " ".join(f"{name}={value}" for name, value in decisions)
-        log.log(level, "%s: %s: %s %s", state.task.name, choices, result.status, shown)
+        log.info("%s: %s: %s %s", state.task.name, choices, result.status, shown)
 
     def _confirm(self, states: Sequence[State]) -> None:
         """Measure the best once more, in turn with the default: luck does not last."""
         doubtful = [state for state in states if state.best != state.entry.start and state.best not in state.confirmed]
         self._measure([(state, decisions) for state in doubtful for decisions in (state.entry.start, state.best)])
-
-    def _judge(self, state: State, batch: Sequence[Decisions], predicted: np.ndarray) -> None:
-        """Keep how well the cost model ranked what was measured since."""
-        measured = [
-            (guess, state.times[one]) for guess, one in zip(predicted, batch, strict=True) if one in state.times
-        ]
-        state.judged.extend((float(guess), time) for guess, time in measured)
-        guesses, times = np.array(state.judged).T
-        found = rank_correlation(guesses, scores(times))
-        if not math.isnan(found):
-            state.accuracy.append((len(state.times), found))
 
     def _learn(self) -> None:
         others = sum(len(lesson.times) for lesson in self._elsewhere)
@@ -273,6 +218,28 @@ class Campaign:
         self._learned = sum(len(lesson.times) for lesson in lessons)
 
 
+@contextmanager
+def logged(path: str | PathLike[str] | None) -> Iterator[None]:
+    """Append what campaigns log, a line a trial, to a file. Raises TuningError where it cannot be opened."""
+    if path is None:
+        yield
+        return
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise TuningError(f"the log cannot be written: {error.strerror}", file=path) from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
+
+
 def entry(task: Task, facts: Callable[[Task], tuple[float, ...]] = features.of) -> Entry:
     """What is recorded of a task."""
     return Entry(*Key.of(task), task.name, task.target.name, space.default(task), facts(task))
@@ -280,7 +247,7 @@ def entry(task: Task, facts: Callable[[Task], tuple[float, ...]] = features.of) 
 
 def _times(trials: Sequence[Trial], count: int, rng: Random) -> dict[Decisions, float]:
     """Seconds by candidate of up to ``count`` trials: the fastest, and others at random."""
-    order = sorted(trials, key=lambda trial: trial.latency)
+    order = sorted(trials, key=lambda trial: trial.seen)
     fastest, others = order[: count // 2], order[count // 2 :]
     kept = [*fastest, *rng.sample(others, min(len(others), count - len(fastest)))]
-    return {trial.decisions: trial.latency for trial in kept}
+    return {trial.decisions: trial.seen for trial in kept}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import TuningError
+from .entries import Entry
 from .features import matrix
-from .records import Entry
 from .task import Decisions
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from ..errors import TuningError
-from .records import Entry, Records, Trial
+from .entries import Entry, Trial
+from .records import Records
 
 SUFFIX = ".jsonl"
 

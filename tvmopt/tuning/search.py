@@ -12,7 +12,7 @@ from random import Random
 
 from . import space
 from .cost_model import CostModel
-from .records import Entry
+from .entries import Entry
 from .task import Decisions, Task
 
 SAMPLES = 256

@@ -81,7 +81,14 @@ class Result:
 
 
 class Measurer(Protocol):
-    """Builds candidates, checks them and times them."""
+    """Builds candidates, checks them and times them.
+
+    Attributes
+    ----------
+    best : seconds of the fastest known candidate by workload, kept by who asks; what is clearly slower may be given up.
+    """
+
+    best: dict[str, float]
 
     def measure(self, batch: Sequence[tuple[Task, Decisions]]) -> Iterator[tuple[int, Result]]:
         """Measure candidates; yields each one's index in ``batch`` and its result, as they finish.

@@ -1,0 +1,92 @@
+"""A running campaign: a table on a terminal, a line now and then where there is none."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..tuning.campaign import Campaign
+
+ROWS = 20
+"""Tasks in the table: those that take most of the time."""
+
+LINE_SECONDS = 30
+"""Between two lines, without a terminal."""
+
+
+class Live:
+    """Watches a campaign; a context in which the table is on the screen."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live as Screen
+
+        console = Console(stderr=True)
+        self._screen = Screen(console=console, auto_refresh=False) if console.is_terminal else None
+        self._shown = -math.inf
+
+    def __enter__(self) -> Live:
+        if self._screen is not None:
+            self._screen.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._screen is not None:
+            self._screen.stop()
+
+    def __call__(self, campaign: Campaign) -> None:
+        """Show where the campaign is."""
+        if self._screen is not None:
+            self._screen.update(table(campaign), refresh=True)
+        elif campaign.over or time.monotonic() > self._shown + LINE_SECONDS:
+            self._shown = time.monotonic()
+            click.echo(line(campaign), err=True)
+
+
+def line(campaign: Campaign) -> str:
+    """Where the campaign is, in one line."""
+    now = campaign.past[-1]
+    spent = min(1.0, campaign.budget.spent(campaign.past))
+    reasons: Counter[str] = sum((state.failures for state in campaign.states), Counter())
+    failures = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "none"
+    left = "" if campaign.over or not spent else f", {_duration(now.seconds * (1 - spent) / spent)} to go"
+    return (
+        f"{campaign.baseline * 1e6:.1f} -> {campaign.total * 1e6:.1f} us ({campaign.gain:.3f}x), "
+        f"{now.trials} trials in {_duration(now.seconds)}{left}; failures: {failures}"
+    )
+
+
+def table(campaign: Campaign) -> Table:
+    """Where every task is."""
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, title=line(campaign), title_justify="left", title_style="")
+    for name in ("task", "trials", "best us", "gain", "share", "ranks", "failures"):
+        shown.add_column(name, justify="left" if name == "task" else "right", no_wrap=True)
+    states = sorted(campaign.states, key=lambda state: -state.seconds)
+    for state in states[:ROWS]:
+        shown.add_row(
+            state.task.name.replace("[", "\\["),
+            str(len(state.times)),
+            f"{state.times[state.best] * 1e6:.2f}" if state.seconds else "-",
+            f"{state.gain:.2f}x",
+            f"{state.seconds / campaign.total:.0%}" if campaign.total else "-",
+            f"{state.accuracy[-1][1]:.2f}" if state.accuracy else "-",
+            " ".join(f"{count} {reason}" for reason, count in sorted(state.failures.items())),
+        )
+    if len(states) > ROWS:
+        shown.add_row(f"... and {len(states) - ROWS} more")
+    return shown
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,67 @@
+"""tvmopt tune: find faster schedules by measuring them, until the budget is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import options, terminal
+
+
+@click.command("tune")
+@click.argument("models", metavar="MODEL.onnx...", nargs=-1, required=True, type=options.file)
+@options.target
+@click.option(
+    "--records", required=True, type=options.file, help="The database to keep all trials in, and to go on from."
+)
+@click.option(
+    "--budget", required=True, help="Of this run: 8h, 500trials, or 'until 1% gain per 30min'. Ctrl-C ends it before."
+)
+@options.threads
+@options.shapes
+@options.sparsity
+@click.option("--page", type=options.file, help="The HTML page to write.  [default: beside the records]")
+@click.option("--log", type=options.file, help="The log file to write, a line a trial.  [default: beside the records]")
+@options.as_json
+def command(
+    models: tuple[Path, ...],
+    target: str,
+    records: Path,
+    budget: str,
+    threads: int,
+    shapes: options.Shapes,
+    sparsity: bool,
+    page: Path | None,
+    log: Path | None,
+    as_json: bool,
+) -> None:
+    """Tune the kernels of models; the same command goes on where it stopped."""
+    from .. import api
+    from .live import Live
+
+    page, log = page or records.with_suffix(".html"), log or records.with_suffix(".log")
+    with terminal.progress():
+        loaded = [api.load(model, dict(shapes)) for model in models]
+    click.echo(f"page {page}, log {log}", err=True)
+    with Live() as live:
+        result = api.tune(
+            loaded,
+            target,
+            records=records,
+            budget=budget,
+            threads=threads,
+            sparsity=sparsity,
+            page=page,
+            log_file=log,
+            watch=live,
+        )
+    if as_json:
+        terminal.print_json(result)
+    else:
+        click.echo(
+            f"{records}: {result.trials} trials in {result.seconds:.0f} s, {result.failed} failed; "
+            f"{result.baseline_us:.1f} -> {result.best_us:.1f} us, {result.gain:.3f}x faster than the default schedules"
+        )
+    if result.interrupted:
+        raise KeyboardInterrupt

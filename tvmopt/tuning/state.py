@@ -1,0 +1,94 @@
+"""What a campaign knows of one task."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .cost_model import rank_correlation, scores
+from .entries import Entry, Trial
+from .task import Decisions, Task
+
+HOPE = 0.1
+"""Share of its time that a task is hoped to gain when its trials double, until they show otherwise."""
+
+JUDGED = 64
+"""Latest predictions that the rank correlation is of."""
+
+
+@dataclass(eq=False)
+class State:
+    """Trials of a task, and what follows from them.
+
+    Attributes
+    ----------
+    times     : seconds by candidate; infinite for one that failed.
+    failures  : how many failed, by status.
+    curve     : (trials, best seconds), a point for every gain.
+    judged    : latest (predicted, measured) scores, and
+    accuracy  : (trials, their rank correlation) as the cost model learns.
+    confirmed : candidates that were measured twice.
+    exhausted : there is nothing left to try.
+    """
+
+    task: Task
+    entry: Entry
+    times: dict[Decisions, float] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    judged: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=JUDGED))
+    accuracy: list[tuple[int, float]] = field(default_factory=list)
+    confirmed: set[Decisions] = field(default_factory=set)
+    exhausted: bool = False
+
+    @property
+    def baseline(self) -> float:
+        """Seconds with the default schedule."""
+        return self.times.get(self.entry.start, math.inf)
+
+    @property
+    def best(self) -> Decisions:
+        """The fastest candidate; the default one where there is none."""
+        return min(self.times, key=self.times.__getitem__, default=self.entry.start)
+
+    @property
+    def seconds(self) -> float:
+        """Of the model's time that the task takes with its fastest candidate; 0 while nothing of it runs."""
+        fastest = min(self.times.values(), default=math.inf)
+        return self.task.weight * fastest if math.isfinite(fastest) else 0.0
+
+    @property
+    def gain(self) -> float:
+        """How many times faster than the default schedule."""
+        return self.baseline / self.times[self.best] if math.isfinite(self.baseline) else 1.0
+
+    def note(self, trial: Trial) -> None:
+        """Take in a trial, new or measured again."""
+        if trial.decisions in self.times:
+            self.confirmed.add(trial.decisions)
+        if math.isinf(trial.seen) and math.isfinite(self.times.get(trial.decisions, 0.0)):
+            self.failures[trial.status] += 1
+        self.times[trial.decisions] = trial.seen
+        fastest = self.times[self.best]
+        if math.isfinite(fastest) and (not self.curve or fastest != self.curve[-1][1]):
+            self.curve.append((len(self.times), fastest))
+
+    def earning(self) -> float:
+        """Seconds that the next trial is expected to gain: what those of the last half did, or what one may hope."""
+        trials = len(self.times)
+        before = next((best for at, best in reversed(self.curve) if at <= trials / 2), self.baseline)
+        gained = max(0.0, 1 - self.times[self.best] / before) if math.isfinite(before) else 0.0
+        return self.seconds * max(gained, HOPE) / trials
+
+    def judge(self, batch: Sequence[Decisions], predicted: np.ndarray) -> None:
+        """Note how well the cost model ranked what was measured since."""
+        measured = [(float(guess), self.times[one]) for guess, one in zip(predicted, batch, strict=True)]
+        self.judged.extend(measured)
+        guesses, times = np.array(self.judged).T
+        found = rank_correlation(guesses, scores(times))
+        if not math.isnan(found):
+            self.accuracy.append((len(self.times), found))
