@@ -69,7 +69,7 @@ def _windows(window: Window, x: te.Tensor, form: Packing, zero_point: int) -> Re
     slack = form.steps(per_group) * form.depth - per_group  # read beyond a group's channels, times weight 0
     source = image(x)
     if window.bordered or slack or str(x.dtype) != form.x:
-        source = window.padded(batch, channels + slack, _reading(form, source, channels, slack), zero_point)
+        source = window.padded(batch, channels + slack, _reading(form, source, channels, slack, zero_point), zero_point)
 
     def read(place: Place, block: Expr, taps: Place, k: Expr) -> Expr:
         n, *above, j = place
@@ -80,9 +80,9 @@ def _windows(window: Window, x: te.Tensor, form: Packing, zero_point: int) -> Re
     return read
 
 
-def _reading(form: Packing, x: Image, channels: int, slack: int) -> Image:
+def _reading(form: Packing, x: Image, channels: int, slack: int, beyond: int) -> Image:
     def element(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
-        return guarded([c < channels] if slack else [], form.read(x(n, h, w, c)), 0)
+        return guarded([c < channels] if slack else [], form.read(x(n, h, w, c)), beyond)
 
     return element
 

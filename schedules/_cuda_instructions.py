@@ -1,0 +1,86 @@
+"""Instructions of NVIDIA GPUs that CUDA C++ has no operator for, as calls in TIR.
+
+Each is a device function of a few lines, whose text travels with the call and is put before the kernels that need it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.ir import StringImm
+from tvm.tirx import call_intrin
+
+Expr = Any
+
+_SOURCES = {
+    "tvmopt_copy16": """
+__forceinline__ __device__ void tvmopt_copy16(void *to, const void *from, bool inside, int otherwise) {
+  if (!inside) {
+    *(int4 *)to = make_int4(otherwise, otherwise, otherwise, otherwise);
+    return;
+  }
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((unsigned)__cvta_generic_to_shared(to)), "l"(from)
+               : "memory");
+#else
+  *(int4 *)to = *(const int4 *)from;
+#endif
+}
+""",
+    "tvmopt_commit": """
+__forceinline__ __device__ void tvmopt_commit() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+""",
+    "tvmopt_wait": """
+#if __CUDA_ARCH__ >= 800
+#define tvmopt_wait(groups) asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory")
+#else
+#define tvmopt_wait(groups)
+#endif
+""",
+    "tvmopt_ldmatrix": """
+__forceinline__ __device__ void tvmopt_ldmatrix(int *r, const void *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"((unsigned)__cvta_generic_to_shared(row))
+               : "memory");
+}
+""",
+    "tvmopt_mma": """
+__forceinline__ __device__ void tvmopt_mma(int *c, const int *a, const int *b) {
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+""",
+    "tvmopt_load16": """
+__forceinline__ __device__ void tvmopt_load16(int *to, const void *from) { *(int4 *)to = *(const int4 *)from; }
+""",
+    "tvmopt_dp4a": """
+__forceinline__ __device__ void tvmopt_dp4a(int *c, int a, int b) {
+  asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(*c) : "r"(a), "r"(b));
+}
+""",
+    "tvmopt_store8": """
+__forceinline__ __device__ void tvmopt_store8(void *to, const void *from) { *(int2 *)to = *(const int2 *)from; }
+""",
+}
+
+
+def call(name: str, *args: Expr) -> Expr:
+    """A call of ``tvmopt_<name>``, for its effect.
+
+    copy16(to, from, inside, otherwise) : begins to copy 16 bytes from global to shared memory, or stores ``otherwise``
+                                          in all their words where not ``inside``.
+    commit(), wait(groups)  : closes a group of copies; waits until at most ``groups`` groups are under way.
+    ldmatrix(r, row)        : four matrices of 8 x 16 bytes, whose rows lie where lanes 0-7, 8-15, ... say, to a word of
+                              each for every lane.
+    mma(c, a, b)            : c[16, 8] += a[16, 32] (u8) b[32, 8] (s8), spread over the warp.
+    load16(to, from)        : 16 bytes to registers.
+    dp4a(c, a, b)           : *c += the products of four u8 and four s8.
+    store8(to, from)        : 8 bytes from registers to global memory.
+    """
+    return call_intrin("", "tirx.cuda.func_call", f"tvmopt_{name}", *args, StringImm(_SOURCES[f"tvmopt_{name}"]))

@@ -1,0 +1,430 @@
+"""Runs kernels for GPUs without one: all threads at once in numpy, instruction by instruction.
+
+What is run is the TIR that TVM turns into CUDA C++. A value is an array with an element per thread of the grid; memory is
+an array per buffer, of the grid, of every block ("shared") or of every thread ("local"). Reading what another thread
+wrote with no barrier between, or two threads writing one element, is an error, as is reading what nothing wrote, or
+beyond a buffer. The instructions of warps are in ``warp.py``, as the PTX ISA has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import tirx
+from tvm.ir import Call, StringImm
+from tvm.tirx import FloatImm, IntImm
+from tvm_ffi import structural_walk
+
+from tvmopt.target import Target
+
+from . import warp
+
+NOBODY, SEVERAL = -1, -2
+
+
+@dataclass(eq=False)
+class Memory:
+    """A buffer: its elements [owners, size], and who wrote and read each since the last barrier."""
+
+    name: str
+    scope: str
+    data: np.ndarray
+    known: np.ndarray = field(init=False)
+    writer: np.ndarray = field(init=False)
+    reader: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known = np.full(self.data.shape, self.scope == "given")
+        self.forget()
+
+    def forget(self) -> None:
+        """A barrier: everything written so far may be read by all."""
+        self.writer = np.full(self.data.shape, NOBODY, np.int32)
+        self.reader = np.full(self.data.shape, NOBODY, np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Pointer:
+    """The address of an element, for every thread."""
+
+    memory: Memory
+    index: np.ndarray
+
+
+class Grid:
+    """One launch of a kernel."""
+
+    def __init__(self, blocks: int, threads: int) -> None:
+        self.count, self.threads = blocks * threads, threads
+        self.thread = np.arange(self.count)
+        self.block = self.thread // threads
+        self.active = np.ones(self.count, bool)
+        self.memory: dict[Any, Memory] = {}
+        self.pending: list[list[Callable[[], None]]] = [[]]
+
+    def owner(self, memory: Memory) -> np.ndarray | int:
+        return {"local": self.thread, "shared": self.block}.get(memory.scope, 0)
+
+    def load(self, at: Pointer) -> np.ndarray:
+        """Elements that the active threads read; 0 for the others."""
+        memory, index, owner = self._checked(at)
+        data = np.zeros(self.count, memory.data.dtype)
+        assert memory.known[owner, index].all(), f"{memory.name}: read before it is written"
+        data[self.active] = memory.data[owner, index]
+        if memory.scope in ("shared", "global"):
+            me = self.thread[self.active]
+            writer = memory.writer[owner, index]
+            assert ((writer == NOBODY) | (writer == me)).all(), f"{memory.name}: read without a barrier after the write"
+            first = memory.reader[owner, index]
+            memory.reader[owner, index] = np.where((first == NOBODY) | (first == me), me, SEVERAL)
+            # of several threads that read an element at once, one was noted: note that there are several
+            shared = memory.reader[owner, index] != me
+            memory.reader[owner[shared] if isinstance(owner, np.ndarray) else owner, index[shared]] = SEVERAL
+        return data
+
+    def store(self, at: Pointer, value: Any) -> None:
+        """Write the active threads' values."""
+        memory, index, owner = self._checked(at)
+        value = np.broadcast_to(np.asarray(value), self.count)[self.active]
+        if memory.scope in ("shared", "global"):
+            me = self.thread[self.active]
+            for noted, what in ((memory.writer, "write"), (memory.reader, "read")):
+                by = noted[owner, index]
+                assert ((by == NOBODY) | (by == me)).all(), f"{memory.name}: written without a barrier after the {what}"
+            memory.writer[owner, index] = me
+            assert (memory.writer[owner, index] == me).all(), f"{memory.name}: two threads write one element"
+        memory.data[owner, index] = value
+        memory.known[owner, index] = True
+
+    def copy_async(self, to: Pointer, value: np.ndarray) -> None:
+        """Write the active threads' values, some time before ``wait`` for this group of copies ends."""
+        self.store(to, value)
+        memory, index, owner = self._checked(to)
+        memory.known[owner, index] = False
+        me, value = self.thread[self.active], value[self.active]
+
+        def arrive() -> None:
+            memory.data[owner, index] = value
+            memory.known[owner, index] = True
+            memory.writer[owner, index] = me
+
+        self.pending[-1].append(arrive)
+
+    def commit(self) -> None:
+        assert self.active.all()
+        self.pending.append([])
+
+    def wait(self, groups: int) -> None:
+        """Until no more than ``groups`` groups of copies are under way."""
+        assert self.active.all()
+        while len(self.pending) - 1 > groups:
+            for arrive in self.pending.pop(0):
+                arrive()
+
+    def barrier(self) -> None:
+        assert self.active.all(), "a barrier that not all threads reach"
+        for memory in self.memory.values():
+            if memory.scope == "shared":
+                memory.forget()
+
+    def _checked(self, at: Pointer) -> tuple[Memory, np.ndarray, Any]:
+        memory = at.memory
+        index = np.broadcast_to(at.index, self.count)[self.active]
+        size = memory.data.shape[1]
+        assert ((index >= 0) & (index < size)).all(), f"{memory.name}: {index.min()}..{index.max()} of {size}"
+        owner = self.owner(memory)
+        return memory, index, owner[self.active] if isinstance(owner, np.ndarray) else owner
+
+
+class Kernel:
+    """Runs one kernel function."""
+
+    def __init__(self, func: tirx.PrimFunc, arguments: Sequence[Memory]) -> None:
+        extents: dict[str, int] = {}
+
+        def note(attr: tirx.AttrStmt) -> None:
+            if attr.attr_key == "thread_extent":
+                extents[str(attr.node.thread_tag)] = int(attr.value)
+
+        structural_walk(func.body, (tirx.AttrStmt, note))
+        self.extents = extents
+        threads = int(np.prod([n for tag, n in extents.items() if tag.startswith("threadIdx")]))
+        self.grid = Grid(int(np.prod([n for tag, n in extents.items() if tag.startswith("blockIdx")])), threads)
+        self.values: dict[Any, Any] = {}
+        for param, memory in zip(func.params, arguments, strict=True):
+            self.values[param] = memory
+        self.run(func.body)
+
+    def run(self, stmt: tirx.Stmt) -> None:
+        getattr(self, f"do_{type(stmt).__name__}")(stmt)
+
+    def do_SeqStmt(self, stmt: tirx.SeqStmt) -> None:
+        for each in stmt.seq:
+            self.run(each)
+
+    def do_AttrStmt(self, stmt: tirx.AttrStmt) -> None:
+        if stmt.attr_key == "thread_extent":
+            tag = str(stmt.node.thread_tag)
+            own, axes = (self.grid.thread % self.grid.threads, "threadIdx"), ("x", "y", "z")
+            if tag.startswith("blockIdx"):
+                own = (self.grid.block, "blockIdx")
+            index, prefix = own
+            for axis in axes:
+                extent = self.extents.get(f"{prefix}.{axis}", 1)
+                if tag == f"{prefix}.{axis}":
+                    self.values[stmt.node.var] = index % extent
+                index = index // extent
+        self.run(stmt.body)
+
+    def do_AllocBuffer(self, stmt: tirx.AllocBuffer) -> None:
+        self._allocate(stmt.buffer)
+
+    def do_DeclBuffer(self, stmt: tirx.DeclBuffer) -> None:
+        self.grid.memory[stmt.buffer] = self.value(stmt.data)
+
+    def _allocate(self, buffer: Any) -> None:
+        scope = str(buffer.scope())
+        owners = self.grid.count if scope == "local" else self.grid.count // self.grid.threads
+        size = int(np.prod([int(extent) for extent in buffer.shape]))
+        self.grid.memory[buffer] = Memory(buffer.name, scope, np.zeros((owners, size), _dtype(buffer.dtype)))
+
+    def do_Bind(self, stmt: tirx.Bind) -> None:
+        self.values[stmt.var] = self.value(stmt.value)
+
+    def do_For(self, stmt: tirx.For) -> None:
+        for i in range(_uniform(self.value(stmt.min)), _uniform(self.value(stmt.min) + self.value(stmt.extent))):
+            self.values[stmt.loop_var] = np.int64(i)
+            self.run(stmt.body)
+
+    def do_IfThenElse(self, stmt: tirx.IfThenElse) -> None:
+        where = np.broadcast_to(self.value(stmt.condition), self.grid.count).astype(bool)
+        with _Masked(self.grid, where) as any_of_them:
+            if any_of_them:
+                self.run(stmt.then_case)
+        if stmt.else_case is not None:
+            with _Masked(self.grid, ~where) as any_of_them:
+                if any_of_them:
+                    self.run(stmt.else_case)
+
+    def do_BufferStore(self, stmt: tirx.BufferStore) -> None:
+        (index,) = (self.value(i) for i in stmt.indices)
+        value = self.value(stmt.value)
+        memory = self.grid.memory[stmt.buffer]
+        if isinstance(index, list):
+            values = value if isinstance(value, list) else [value] * len(index)
+            for i, v in zip(index, values, strict=True):
+                self.grid.store(Pointer(memory, i), v)
+        else:
+            self.grid.store(Pointer(memory, index), value)
+
+    def do_Evaluate(self, stmt: tirx.Evaluate) -> None:
+        self.value(stmt.value)
+
+    def value(self, expr: Any) -> Any:
+        """An expression's value: a scalar, an array with an element per thread, or a list of them for a vector."""
+        if expr in self.values:
+            return self.values[expr]
+        return getattr(self, f"of_{type(expr).__name__}")(expr)
+
+    def of_IntImm(self, expr: IntImm) -> Any:
+        return _dtype(expr.ty.dtype).type(expr.value)
+
+    def of_FloatImm(self, expr: FloatImm) -> Any:
+        return _dtype(expr.ty.dtype).type(expr.value)
+
+    def of_StringImm(self, expr: StringImm) -> str:
+        return str(expr.value)
+
+    def of_Cast(self, expr: Any) -> Any:
+        dtype = _dtype(expr.ty.dtype)
+        return _map(lambda x: np.asarray(x).astype(dtype)[()], self.value(expr.value))
+
+    def of_Ramp(self, expr: Any) -> list[Any]:
+        base, stride = self.value(expr.base), self.value(expr.stride)
+        return [base + stride * i for i in range(int(expr.lanes))]
+
+    def of_Broadcast(self, expr: Any) -> list[Any]:
+        return [self.value(expr.value)] * int(expr.lanes)
+
+    def of_Let(self, expr: Any) -> Any:
+        self.values[expr.var] = self.value(expr.value)
+        return self.value(expr.body)
+
+    def of_Select(self, expr: Any) -> Any:
+        return _map(np.where, *(self.value(e) for e in (expr.condition, expr.true_value, expr.false_value)))
+
+    def of_Not(self, expr: Any) -> Any:
+        return np.logical_not(self.value(expr.a))
+
+    def of_TensorLoad(self, expr: Any) -> Any:
+        memory = self.grid.memory[expr.source] if expr.source in self.grid.memory else self.values[expr.source]
+        (index,) = (self.value(i) for i in expr.indices)
+        return _map(lambda i: self.grid.load(Pointer(memory, i)), index)
+
+    def of_Call(self, expr: Call) -> Any:
+        name = str(expr.op.name).removeprefix("tirx.").removeprefix("prim.")
+        if name == "if_then_else":
+            return self._branch(*expr.args)
+        if name == "address_of":
+            (load,) = expr.args
+            (index,) = (self.value(i) for i in load.indices)
+            return Pointer(self.grid.memory[load.source], index)
+        if name == "buffer_data":
+            return self.grid.memory[expr.args[0]]
+        if name in ("cuda.func_call", "call_pure_extern"):
+            function, *args = (self.value(arg) for arg in expr.args)
+            return warp.FUNCTIONS[function](self.grid, *(args[:-1] if name == "cuda.func_call" else args))  # its text
+        if name == "tvm_storage_sync":
+            return self.grid.barrier()
+        if name == "reinterpret":
+            dtype = _dtype(expr.ty.dtype)
+            return _map(lambda x: np.asarray(x).view(dtype)[()], self.value(expr.args[0]))
+        return _map(_CALLS[name], *(self.value(arg) for arg in expr.args))
+
+    def _branch(self, condition: Any, then: Any, otherwise: Any) -> Any:
+        where = np.broadcast_to(self.value(condition), self.grid.count)
+        with _Masked(self.grid, where):
+            yes = self.value(then)
+        with _Masked(self.grid, ~where):
+            no = self.value(otherwise)
+        return _map(lambda a, b: np.where(where, a, b), yes, no)
+
+
+class _Masked:
+    """Fewer threads are active meanwhile; says whether any is."""
+
+    def __init__(self, grid: Grid, where: np.ndarray) -> None:
+        self.grid, self.where, self.before = grid, where, grid.active
+
+    def __enter__(self) -> bool:
+        self.grid.active = self.before & self.where
+        return bool(self.grid.active.any())
+
+    def __exit__(self, *_: object) -> None:
+        self.grid.active = self.before
+
+
+def _wrapping(operation: Callable[..., Any]) -> Callable[..., Any]:
+    def apply(*operands: Any) -> Any:
+        with np.errstate(over="ignore"):
+            return operation(*operands)
+
+    return apply
+
+
+_BINARY = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": lambda a, b: a / b if np.issubdtype(np.asarray(a).dtype, np.floating) else np.trunc(a / b).astype(a.dtype),
+    "FloorDiv": np.floor_divide,
+    "FloorMod": np.mod,
+    "Min": np.minimum,
+    "Max": np.maximum,
+    "EQ": np.equal,
+    "NE": np.not_equal,
+    "LT": np.less,
+    "LE": np.less_equal,
+    "GT": np.greater,
+    "GE": np.greater_equal,
+    "And": np.logical_and,
+    "Or": np.logical_or,
+}
+for _name, _operation in _BINARY.items():
+    setattr(
+        Kernel,
+        f"of_{_name}",
+        lambda self, expr, operation=_wrapping(_operation): _map(operation, self.value(expr.a), self.value(expr.b)),
+    )
+
+_CALLS: dict[str, Callable[..., Any]] = {
+    "bitwise_and": np.bitwise_and,
+    "bitwise_or": np.bitwise_or,
+    "bitwise_xor": np.bitwise_xor,
+    "bitwise_not": np.bitwise_not,
+    "shift_left": _wrapping(np.left_shift),
+    "shift_right": np.right_shift,
+    "exp": np.exp,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "tanh": np.tanh,
+    "likely": lambda x: x,
+}
+
+
+def _map(function: Callable[..., Any], *values: Any) -> Any:
+    """``function`` of every lane, where any of ``values`` is a vector."""
+    if not any(isinstance(value, list) for value in values):
+        return function(*values)
+    lanes = max(len(value) for value in values if isinstance(value, list))
+    rows = [value if isinstance(value, list) else [value] * lanes for value in values]
+    return [function(*row) for row in zip(*rows, strict=True)]
+
+
+def _uniform(value: Any) -> int:
+    assert np.all(np.asarray(value) == np.asarray(value).flat[0]), "threads differ in how often they loop"
+    return int(np.asarray(value).flat[0])
+
+
+def _dtype(dtype: Any) -> np.dtype:
+    return np.dtype(str(dtype).split("x")[0])
+
+
+@tvm.instrument.pass_instrument
+class _Split:
+    """Keeps the module that has been split into the host's functions and the kernels."""
+
+    def run_before_pass(self, mod: tvm.ir.IRModule, info: Any) -> None:
+        if info.name == "tirx.ConvertSSA":  # which SplitHostDevice calls before it lowers launches
+            self.mod = mod
+
+
+def kernels(func: tirx.PrimFunc, target: Target) -> tvm.ir.IRModule:
+    """"main" as it runs on the host, and the kernels it calls, all as they are turned into code."""
+    split = _Split()
+    with tvm.transform.PassContext(instruments=[split]):
+        tvm.tirx.build(func.with_attr("global_symbol", "main"), target=target.tvm())
+    return split.mod
+
+
+def execute(func: tirx.PrimFunc, target: Target, arguments: Sequence[np.ndarray], out: np.ndarray) -> np.ndarray:
+    """Run a scheduled function; ``out`` tells shape and dtype of its output."""
+    mod = kernels(func, target)
+    main = mod["main"]
+    given = [Memory(f"argument {i}", "given", np.ravel(array)[None]) for i, array in enumerate(arguments)]
+    result = Memory("output", "global", np.zeros((1, out.size), out.dtype))
+    held: dict[Any, Memory] = dict(zip(main.params, [*given, result], strict=True))
+
+    def memory(expr: Any) -> Memory:
+        """What a pointer on the host points to."""
+        while isinstance(expr, Call):
+            expr = expr.args[0]
+        return held[expr]
+
+    def visit(stmt: tirx.Stmt) -> None:
+        if isinstance(stmt, tirx.SeqStmt):
+            for each in stmt.seq:
+                visit(each)
+        elif isinstance(stmt, tirx.AttrStmt):
+            visit(stmt.body)
+        elif isinstance(stmt, tirx.AllocBuffer):
+            size = int(np.prod([int(extent) for extent in stmt.buffer.shape]))
+            held[stmt.buffer] = Memory(stmt.buffer.name, "global", np.zeros((1, size), _dtype(stmt.buffer.dtype)))
+        elif isinstance(stmt, tirx.DeclBuffer):
+            held[stmt.buffer] = memory(stmt.data)
+        elif isinstance(stmt, tirx.Bind):
+            held[stmt.var] = memory(stmt.value)
+        else:
+            assert isinstance(stmt, tirx.Evaluate), type(stmt)
+            pointers = [memory(arg) for arg in stmt.value.args]
+            for each in held.values():
+                each.forget()
+            Kernel(mod[stmt.value.op], pointers)
+
+    visit(main.body)
+    assert result.known.all(), "an element of the output was not written"
+    return result.data.reshape(out.shape)

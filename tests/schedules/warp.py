@@ -1,0 +1,117 @@
+"""Instructions of NVIDIA GPUs in numpy, for all warps of a grid at once. Sections are of the PTX ISA, version 8.5.
+
+Registers are words in a thread's own memory; what lies in them is spread over the lanes of a warp as the tables say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+LANE = np.arange(32)
+GROUP, INDEX = LANE // 4, LANE % 4
+"""``groupID`` and ``threadID_in_group`` of the tables."""
+
+
+def _offset(pointer: Any, by: int) -> Any:
+    return type(pointer)(pointer.memory, pointer.index + by)
+
+
+def _read(grid: Any, pointer: Any, count: int) -> np.ndarray:
+    """[threads, count] elements from ``pointer`` on."""
+    return np.stack([grid.load(_offset(pointer, i)) for i in range(count)], axis=1)
+
+
+def _write(grid: Any, pointer: Any, values: np.ndarray) -> None:
+    for i in range(values.shape[1]):
+        grid.store(_offset(pointer, i), values[:, i])
+
+
+def _bytes(words: np.ndarray, dtype: type) -> np.ndarray:
+    """[warps, 32, 4 * words] elements of 8 bits, of registers [threads, words]."""
+    return np.ascontiguousarray(words, np.int32).view(dtype).reshape(-1, 32, 4 * words.shape[1])
+
+
+def copy16(grid: Any, to: Any, source: Any, inside: Any, otherwise: Any) -> None:
+    """cp.async (9.7.9.25.3.1) of 16 bytes where ``inside``; a store of four words ``otherwise`` elsewhere."""
+    inside = np.broadcast_to(inside, grid.count).astype(bool)
+    before = grid.active
+    assert (np.broadcast_to(to.index, grid.count)[before] % 16 == 0).all(), "cp.async to an odd address"
+    assert (np.broadcast_to(source.index, grid.count)[before & inside] % 16 == 0).all(), "cp.async from an odd address"
+    fill = np.array([otherwise], np.int32).view(to.memory.data.dtype)
+    for i in range(16):
+        grid.active = before & inside
+        if grid.active.any():
+            grid.copy_async(_offset(to, i), grid.load(_offset(source, i)).view(to.memory.data.dtype))
+        grid.active = before & ~inside
+        if grid.active.any():
+            grid.store(_offset(to, i), fill[i % 4])
+    grid.active = before
+
+
+def ldmatrix(grid: Any, r: Any, row: Any) -> None:
+    """ldmatrix.x4 (9.7.14.5.15): lane 8 i + j points to row j of matrix i; lane l gets bytes 4 (l % 4) of row l / 4."""
+    assert grid.active.all()
+    assert (np.broadcast_to(row.index, grid.count) % 16 == 0).all(), "ldmatrix from an odd address"
+    matrices = _read(grid, row, 16).reshape(-1, 4, 8, 4, 4)  # [warps, matrix, row, word, byte]
+    words = np.ascontiguousarray(matrices[:, :, GROUP, INDEX]).view(np.int32)[..., 0]  # [warps, matrix, lane]
+    _write(grid, r, words.transpose(0, 2, 1).reshape(-1, 4))
+
+
+def mma(grid: Any, c: Any, a: Any, b: Any) -> None:
+    """mma.m16n8k32 (9.7.14.5.10), a: u8, b: s8."""
+    assert grid.active.all()
+    x = _bytes(_read(grid, a, 4), np.uint8)
+    w = _bytes(_read(grid, b, 2), np.int8)
+    A, B = np.zeros((len(x), 16, 32), np.int32), np.zeros((len(x), 32, 8), np.int32)
+    for i in range(16):
+        A[:, GROUP + (8 if i // 4 % 2 else 0), INDEX * 4 + i % 4 + (16 if i >= 8 else 0)] = x[:, :, i]
+    for i in range(8):
+        B[:, INDEX * 4 + i % 4 + (16 if i >= 4 else 0), GROUP] = w[:, :, i]
+    _accumulate(grid, c, A @ B)
+
+
+def _accumulate(grid: Any, c: Any, product: np.ndarray) -> None:
+    """Add [warps, 16, 8] to the accumulators of mma.m16n8: rows l / 4 and 8 more, columns l % 4 * 2 and the next."""
+    sums = _read(grid, c, 4)
+    for i in range(4):
+        sums[:, i] += product[:, GROUP + (8 if i >= 2 else 0), INDEX * 2 + i % 2].reshape(-1)
+    _write(grid, c, sums)
+
+
+def dp4a(grid: Any, c: Any, a: Any, b: Any) -> None:
+    """dp4a.u32.s32 (9.7.1.23)."""
+    x, w = (np.broadcast_to(word, grid.count).astype(np.int32)[:, None] for word in (a, b))
+    product = (np.ascontiguousarray(x).view(np.uint8).astype(np.int32) * np.ascontiguousarray(w).view(np.int8)).sum(1)
+    grid.store(c, grid.load(c) + product.astype(np.int32))
+
+
+def load16(grid: Any, to: Any, source: Any) -> None:
+    """A load of four words."""
+    assert (np.broadcast_to(source.index, grid.count)[grid.active] % 16 == 0).all(), "a vector at an odd address"
+    _write(grid, to, np.ascontiguousarray(_read(grid, source, 16)).view(np.int32))
+
+
+def store8(grid: Any, to: Any, source: Any) -> None:
+    """A store of two words."""
+    assert (np.broadcast_to(to.index, grid.count)[grid.active] % 8 == 0).all(), "a vector at an odd address"
+    _write(grid, to, _read(grid, source, 8))
+
+
+def fma(grid: Any, x: Any, y: Any, z: Any) -> Any:
+    """``__fmaf_rn``, for products that float64 holds exactly."""
+    return (np.float64(x) * np.float64(y) + np.float64(z)).astype(np.float32)
+
+
+FUNCTIONS = {
+    "__fmaf_rn": fma,
+    "tvmopt_copy16": copy16,
+    "tvmopt_commit": lambda grid: grid.commit(),
+    "tvmopt_wait": lambda grid, groups: grid.wait(int(groups)),
+    "tvmopt_dp4a": dp4a,
+    "tvmopt_ldmatrix": ldmatrix,
+    "tvmopt_load16": load16,
+    "tvmopt_mma": mma,
+    "tvmopt_store8": store8,
+}
