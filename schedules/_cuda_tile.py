@@ -22,8 +22,8 @@ from typing import Any, Protocol
 import numpy as np
 from tvm import tirx
 from tvm.ir import Call, Range
-from tvm.sym import Analyzer
 from tvm.s_tir import SBlock, SBlockRealize, Schedule
+from tvm.sym import Analyzer
 from tvm.tirx import ForKind, PrimFunc, Stmt
 from tvm.tirx.analysis import undefined_vars
 from tvm_ffi import structural_map
@@ -77,13 +77,13 @@ class Multiply(Protocol):
     def step(self, thread: Expr, c: Expr, r: Expr, x: Callable[..., Expr], w: Callable[..., Expr]) -> Stmt:
         """Add one step's products to the sums ``c``; ``r`` are registers for operands.
 
-        x(row, half), w(block, row, half) : where 16 bytes lie in shared memory. Rows of a block of weights are channels
-        in the order of ``channel_row``.
+        x(row, half), w(block, row, half) : where 16 bytes lie in shared memory. The rows of a block of weights are its
+        channels in the order of ``channel_row``.
         """
         ...
 
     def groups(self, thread: Expr) -> list[tuple[Expr, Expr, list[int]]]:
-        """What ``thread`` has at the end: rows, the first of 8 neighbouring channels, and the registers of their sums."""
+        """What ``thread`` has at the end: rows, the first of 8 neighbouring channels, the registers of their sums."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Runs kernels for GPUs without one: all threads at once in numpy, instruction by instruction.
 
-What is run is the TIR that TVM turns into CUDA C++. A value is an array with an element per thread of the grid; memory is
-an array per buffer, of the grid, of every block ("shared") or of every thread ("local"). Reading what another thread
+What is run is the TIR that TVM turns into CUDA C++. A value is an array with an element per thread of the grid; memory
+is an array per buffer, of the grid, of every block ("shared") or of every thread ("local"). Reading what another thread
 wrote with no barrier between, or two threads writing one element, is an error, as is reading what nothing wrote, or
 beyond a buffer. The instructions of warps are in ``warp.py``, as the PTX ISA has them.
 """
@@ -228,7 +228,10 @@ class Kernel:
         """An expression's value: a scalar, an array with an element per thread, or a list of them for a vector."""
         if expr in self.values:
             return self.values[expr]
-        return getattr(self, f"of_{type(expr).__name__}")(expr)
+        name = type(expr).__name__
+        if name in _BINARY:
+            return _map(_quiet(_BINARY[name]), self.value(expr.a), self.value(expr.b))
+        return getattr(self, f"of_{name}")(expr)
 
     def of_IntImm(self, expr: IntImm) -> Any:
         return _dtype(expr.ty.dtype).type(expr.value)
@@ -308,9 +311,9 @@ class _Masked:
         self.grid.active = self.before
 
 
-def _wrapping(operation: Callable[..., Any]) -> Callable[..., Any]:
+def _quiet(operation: Callable[..., Any]) -> Callable[..., Any]:
     def apply(*operands: Any) -> Any:
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             return operation(*operands)
 
     return apply
@@ -320,7 +323,7 @@ _BINARY = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
-    "Div": lambda a, b: a / b if np.issubdtype(np.asarray(a).dtype, np.floating) else np.trunc(a / b).astype(a.dtype),
+    "Div": np.divide,  # of floats; TVM has FloorDiv for integers here
     "FloorDiv": np.floor_divide,
     "FloorMod": np.mod,
     "Min": np.minimum,
@@ -334,19 +337,12 @@ _BINARY = {
     "And": np.logical_and,
     "Or": np.logical_or,
 }
-for _name, _operation in _BINARY.items():
-    setattr(
-        Kernel,
-        f"of_{_name}",
-        lambda self, expr, operation=_wrapping(_operation): _map(operation, self.value(expr.a), self.value(expr.b)),
-    )
-
 _CALLS: dict[str, Callable[..., Any]] = {
     "bitwise_and": np.bitwise_and,
     "bitwise_or": np.bitwise_or,
     "bitwise_xor": np.bitwise_xor,
     "bitwise_not": np.bitwise_not,
-    "shift_left": _wrapping(np.left_shift),
+    "shift_left": _quiet(np.left_shift),
     "shift_right": np.right_shift,
     "exp": np.exp,
     "sqrt": np.sqrt,
@@ -384,7 +380,7 @@ class _Split:
 
 
 def kernels(func: tirx.PrimFunc, target: Target) -> tvm.ir.IRModule:
-    """"main" as it runs on the host, and the kernels it calls, all as they are turned into code."""
+    """ "main" as it runs on the host, and the kernels it calls, all as they are turned into code."""
     split = _Split()
     with tvm.transform.PassContext(instruments=[split]):
         tvm.tirx.build(func.with_attr("global_symbol", "main"), target=target.tvm())

@@ -50,7 +50,7 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
     x = te.placeholder(shape, stored.dtype, "x")
     if window.pointwise:
         read = rows(x, form)
-    elif window.groups == 1 and window.dilations[1] == 1 and window.spread[1] == 1 and weight.shape[-1] % form.depth:
+    elif window.groups == 1 and window.dilations[1] == 1 and window.spread[1] == 1 and weight.shape[-1] % form.unit:
         weight, read = weight.reshape(*weight.shape[:2], -1), _merged(window, x, form, zero_point)
     else:
         read = _windows(window, x, form, zero_point)

@@ -32,6 +32,11 @@ class Packing:
         """Whether several vectors of int32 are made one of bytes at a time (AVX512BW)."""
         return self.lanes == 16 and self.depth > 1
 
+    @property
+    def unit(self) -> int:
+        """Neighbouring elements of the reduction that are read at once."""
+        return min(self.depth, 16)
+
     def blocks(self, channels: int) -> int:
         """Vectors needed for ``channels`` output channels."""
         return -(-channels // self.lanes)
@@ -64,8 +69,9 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
 
     Such a weight lies in [-255, 255]. Where all of it fits int8, VNNI takes u8 x s8 in fours; otherwise, and
     without VNNI, x86 multiplies 16-bit pairs (never ``vpmaddubsw``, whose 16-bit sums saturate). Elsewhere
-    products are summed one by one and the compiler picks the instruction. A weight that is not known
-    at compile time counts as one that needs 16 bits.
+    products are summed one by one and the compiler picks the instruction. GPUs multiply u8 x s8 in tiles of 32
+    channels by 32 elements, of whatever instruction. A weight that is not known at compile time counts as one that
+    needs 16 bits.
     """
     w = "int16" if weight is None else narrowest(weight)
     if target.cuda is not None:

@@ -1,0 +1,46 @@
+"""Contractions whose rows are gathered in every way that kernels for GPUs know."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.lowering.strategies import tensor
+from tvmopt.quant.params import QParams
+from tvmopt.quant.regions import Conv, MatMul, Region
+
+A, B, Y = (QParams.per_tensor(scale, zero, "int8") for scale, zero in ((0.1, 3), (0.02, 0), (2.0, -5)))
+
+
+def conv(
+    channels: int, outputs: int, kernel: int, size: int, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> tuple[Region, tuple[np.ndarray, ...]]:
+    """A padded 2-d convolution of square images, and its input."""
+    weight = tensor((outputs, channels // groups, kernel, kernel), "int8", 1)
+    padding = (dilation * (kernel - 1) // 2,) * 4
+    bias = np.arange(outputs, dtype=np.int32) * 100
+    region = Conv(A, B, weight, bias, Y, (-128, 127), (stride,) * 2, padding, (dilation,) * 2, groups)
+    return region, (tensor((1, channels, size, size), "int8", 2),)
+
+
+def matmul(rows: int, length: int, columns: int, to_float: bool = False) -> tuple[Region, tuple[np.ndarray, ...]]:
+    """A product with a constant matrix, and its other factor."""
+    y, clamp = (None, (0, 0)) if to_float else (Y, (-128, 127))
+    weight, bias = tensor((length, columns), "int8", 1), np.arange(columns, dtype=np.int32)
+    return MatMul(A, B, weight, bias, y, clamp), (tensor((rows, length), "int8", 2),)
+
+
+CASES = {
+    "3x3": conv(64, 64, 3, 9),
+    "3x3 with half a step to spare": conv(48, 40, 3, 6),
+    "1x1": conv(96, 72, 1, 7),
+    "strided 1x1": conv(32, 32, 1, 9, stride=2),
+    "strided 7x7 of an image": conv(3, 64, 7, 20, stride=2),
+    "dilated": conv(32, 32, 3, 11, dilation=2),
+    "channels that are no multiple of 16": conv(20, 33, 3, 7),
+    "groups": conv(64, 64, 3, 6, groups=2),
+    "many small groups": conv(32, 32, 3, 6, groups=8),
+    "one row": matmul(1, 200, 100),
+    "one step": matmul(70, 32, 32),
+    "many rows": matmul(300, 128, 136),
+    "to float": matmul(33, 64, 50, to_float=True),
+}

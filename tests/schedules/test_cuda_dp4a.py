@@ -1,0 +1,39 @@
+"""Kernels of dp4a: exact, thread by thread; and made of the instruction."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+from tvmopt import target as targets
+from tvmopt.backends.cuda import compiler
+
+from .convolutions import CASES, matmul
+from .cuda import Case, source
+
+TARGET = targets.get("cuda/sm_75")
+
+
+@pytest.mark.parametrize("name", ["3x3", "strided 1x1", "groups", "one row", "to float"])
+def test_exact(name):
+    Case(*CASES[name], TARGET).check()
+
+
+def test_every_tile_is_exact():
+    case = Case(*matmul(65, 64, 40), TARGET)
+    rule = import_module("tvmopt.schedules.cuda_dp4a").rule()
+    found = rule.apply(case.kernel.func, TARGET.tvm(), tunable=True)
+    assert len(found) > 3
+    for schedule in found:
+        case.check(schedule)
+
+
+@pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_100"])
+def test_instructions(arch):
+    code = compiler.compile(source({"kernel": Case(*CASES["3x3"], TARGET).func}, TARGET), arch)
+    assert b"dp4a.u32.s32" in code.ptx
+    assert (b"cp.async.cg" in code.ptx) == (arch != "sm_75")
+    (usage,) = code.usage.values()
+    assert usage.spilled == 0
+    assert usage.shared <= 48 * 1024

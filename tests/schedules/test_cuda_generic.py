@@ -1,0 +1,70 @@
+"""A thread per element: any region, and the float operators around them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from tvm import relax
+
+from tests.quant.regions import regions
+from tvmopt import target as targets
+from tvmopt.backends.cuda import compiler
+from tvmopt.lowering.legalize import legalize
+from tvmopt.lowering.schedule import schedule
+
+from . import gpu
+from .convolutions import conv
+from .cuda import Case, source
+
+TARGET = targets.get("cuda/sm_80")
+
+
+@given(case=regions)
+@settings(max_examples=60, deadline=None)
+def test_random_regions(case):
+    region, inputs = case
+    Case(region, inputs, TARGET).check()
+
+
+@pytest.mark.parametrize("outputs", [40, 80])
+def test_depthwise(outputs):
+    Case(*conv(40, outputs, 3, 9, groups=40), TARGET).check()
+
+
+@pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100"])
+def test_depthwise_for_every_architecture(arch):
+    target = targets.get(f"cuda/{arch}")
+    code = compiler.compile(source({"kernel": Case(*conv(64, 64, 3, 9, groups=64), target).func}, target), arch)
+    (usage,) = code.usage.values()
+    assert usage.spilled == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (1, 200), (130, 12)])
+@pytest.mark.parametrize(
+    ("op", "numpy"),
+    [
+        (relax.op.nn.relu, lambda x: np.maximum(x, 0)),
+        (lambda x: relax.op.sum(x, 1), lambda x: x.sum(1)),
+        (lambda x: relax.op.max(x), lambda x: x.max()),
+        (lambda x: relax.op.permute_dims(x), lambda x: x.T),
+        (
+            lambda x: relax.op.nn.softmax(x, 1),
+            lambda x: np.exp(x - x.max(1, keepdims=True)) / np.exp(x - x.max(1, keepdims=True)).sum(1, keepdims=True),
+        ),
+    ],
+    ids=["relu", "sum", "max of all", "transpose", "softmax"],
+)
+def test_float_operators(op, numpy, shape):
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType(shape, "float32"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            y = builder.emit_output(builder.emit(op(x)))
+        builder.emit_func_output(y)
+    mod = schedule(legalize(builder.get()), TARGET, 1)
+    (func,) = (f for gv, f in mod.functions_items() if gv.name_hint != "main")
+    value = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    expected = numpy(value)
+    result = gpu.execute(func, TARGET, [value], np.zeros(expected.shape, np.float32))
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
