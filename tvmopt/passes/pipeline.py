@@ -12,6 +12,7 @@ from ..model import Model, PassRecord
 from ..quant.cost import counts
 from ..quant.regions import Requantize
 from .canonicalize import Canonicalize
+from .compose_tables import ComposeTables
 from .fold_dead_channels import FoldDeadChannels
 from .fuse_pad import FusePad
 from .group_regions import FLOAT_REASONS, GroupRegions
@@ -37,6 +38,7 @@ def passes(sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "flo
         # Regions
         FusePad(),
         GroupRegions(requantize),
+        ComposeTables(),
         # Work that is known to give constants
         *([FoldDeadChannels()] if sparsity else []),
         # Zeros where kernels can skip them
