@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from . import driver
 from .errors import TargetError
 
 if TYPE_CHECKING:
@@ -49,11 +48,6 @@ class Cuda(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     arch: Annotated[str, msgspec.Meta(pattern=r"^sm_\d{2,3}$")]
-
-    @property
-    def number(self) -> int:
-        """Ten times the major version plus the minor one."""
-        return int(self.arch.removeprefix("sm_"))
 
 
 class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -237,17 +231,15 @@ def names() -> list[str]:
 
 
 def get(target: str | Path | Target) -> Target:
-    """Find a target by name ("host" is this machine, "cuda/host" its GPU), or read it from a TOML file.
+    """Find a target by name ("host" is this machine), or read it from a TOML file.
 
-    Raises TargetError for an unknown name (with the nearest ones), an unreadable file, an unknown key or a value
-    of the wrong type; DeviceError for "cuda/host" where there is no GPU.
+    Raises TargetError for an unknown name (with the nearest ones), an unreadable file, an unknown key or
+    a value of the wrong type.
     """
     if isinstance(target, Target):
         return target
     if str(target) == "host":
         return host()
-    if str(target) == "cuda/host":
-        return gpu()
     if str(target).endswith(".toml"):
         return read(Path(target))
     files = _files()
@@ -302,19 +294,6 @@ def _inherited(name: str, path: Path) -> dict[str, Any]:
 def host() -> Target:
     """The target that this machine is."""
     return detect(platform.machine(), cpu_flags())
-
-
-def gpu() -> Target:
-    """The target that this machine's first GPU is: the latest architecture that is no later than its own.
-
-    Raises DeviceError without a GPU, TargetError for one that is older than all targets.
-    """
-    found = driver.find()
-    known = {target.cuda.number: target for target in map(read, _files().values()) if target.cuda}
-    fits = [number for number in known if number <= found.capability]
-    if not fits:
-        raise TargetError(f"there is no target for a GPU as old as sm_{found.capability}")
-    return known[max(fits)]
 
 
 @functools.cache

@@ -14,8 +14,8 @@ from ..runtime.artifact import BESIDE
 from ..runtime.systolic import Program
 from ..runtime.systolic.engine import attach
 from ..target import Target
-from . import image, kernels, link, source
-from .systolic import host
+from . import image, kernels, link, simulated, source
+from .systolic import text
 
 # Kernel buffers up to this size stay on the stack: accumulator tiles that should live in registers.
 STACK_BYTES = 4096
@@ -36,7 +36,7 @@ def build(
     manifest : what the library tells of itself, to which the plan of its memory is added.
     threads  : that one call uses; the library has workers of its own if there is more than one.
     beside   : where to write, with suffixes of their own, what else there is for people: ``BESIDE``.
-    programs : what a simulated accelerator does for each subgraph.
+    programs : command streams of a systolic array, for each of its subgraphs.
 
     Raises UnsupportedError for a model that is not static, DependencyError without a C compiler.
     """
@@ -53,10 +53,13 @@ def build(
             shutil.copy(source.template("parallel.c"), folder)
             files.append("parallel.c")
             flags += ["-pthread", f"-DTHREADS={threads}"]
+        exports = _EXPORTS
+        if simulated.subgraphs(made):
+            simulated.write(made, folder)
+            files.append(simulated.FILE)
+            exports = [*_EXPORTS, simulated.EXPORT]
         if programs:
-            host.write(made, programs, folder)
-            files.append(host.FILE)
-        exports = [*_EXPORTS, host.EXPORT] if programs else _EXPORTS
+            text.write(programs, folder / "model.stream.txt")
         (folder / "exports").write_text(f"{{ global: {' '.join(f'{name};' for name in exports)} local: *; }};\n")
         link.run([*compiler, *flags, "-o", "model.so", *files, "-lm"], folder)
         if beside is not None:

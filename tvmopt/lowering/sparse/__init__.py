@@ -1,5 +1,5 @@
 """Kernels of sparse weights, chosen where they take less time than the dense one."""
 
-from .lower import Choice, lower
+from .lower import lower
 
-__all__ = ["Choice", "lower"]
+__all__ = ["lower"]
