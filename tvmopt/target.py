@@ -143,30 +143,6 @@ class EthosU(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
         return self.config.rpartition("-")[0]
 
 
-class Systolic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="systolic"):
-    """A weight-stationary systolic array of int8 multipliers, with memories of its own, that is simulated.
-
-    Attributes
-    ----------
-    host            : target whose CPU computes what the accelerator does not take.
-    rows, columns   : elements of the sum, and sums, at a time.
-    clock_mhz       : of all of it.
-    memory_kib      : on-chip memory, for tensors and weights.
-    accumulator_kib : memory for int32 partial sums.
-    dram_bytes_per_cycle : what the DMA moves between DRAM and the on-chip memory.
-    source          : where the numbers come from.
-    """
-
-    host: str
-    rows: Annotated[int, msgspec.Meta(ge=1, le=1024)]  # so that sums of int8 products are exact in float32
-    columns: Annotated[int, msgspec.Meta(ge=1)]
-    clock_mhz: Annotated[int, msgspec.Meta(ge=1)]
-    memory_kib: Annotated[int, msgspec.Meta(ge=1)]
-    accumulator_kib: Annotated[int, msgspec.Meta(ge=1)]
-    dram_bytes_per_cycle: Annotated[int, msgspec.Meta(ge=1)]
-    source: str
-
-
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A device family.
 
@@ -199,7 +175,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: Memory = Memory()
     energy: Energy | None = None
     emulator: Emulator | None = None
-    accelerator: EthosU | Systolic | None = None
+    accelerator: EthosU | None = None
 
     def tvm(self) -> tvm.target.Target:
         """The TVM target that code is generated for.

@@ -10,8 +10,7 @@ ${check_includes}
 extern const uint8_t tvmopt_${name}_weights[];
 extern const char tvmopt_${name}_manifest[];
 
-/* The kernels take addresses: of what they read, of what they write, of their scratch memory. They return 0;
-   those of an accelerator something else where it fails. */
+/* The kernels take addresses: of what they read, of what they write, of their scratch memory. They return 0. */
 ${prototypes}
 
 ${tables}
