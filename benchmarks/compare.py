@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import geometric_mean
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ import tvmopt
 from tvmopt import peers
 from tvmopt.cli import options, terminal
 
-from . import data, models
+from . import data, models, plots
 from .command import Command, listed
 
 if TYPE_CHECKING:
@@ -110,8 +111,20 @@ def markdown(report: Report) -> str:
         header, rows = table(run)
         lines += ["", f"## Threads: {run.threads}", "", run.setting, ""]
         lines += [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
-        lines += ["", *(f"- {note}" for note in notes(run))]
+        lines += ["", *(f"- {note}" for note in notes(run)), "", f"![times faster]({plot_file(run).name})"]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def plot_file(run: Run) -> Path:
+    """The plot of a run: how many times faster tvmopt is, model by model."""
+    return REPORT.with_name(f"benchmarks_{run.threads}.svg")
+
+
+def plot(run: Run) -> None:
+    """Write ``plot_file``."""
+    names = [comparison.model for comparison in run.models]
+    ratios = {runtime: [comparison.ratio.get(runtime) for comparison in run.models] for runtime in run.geometric_mean}
+    plots.bars(plot_file(run), f"tvmopt beside others, threads: {run.threads}", names, ratios)
 
 
 @click.command(cls=Command, help=__doc__)
@@ -132,6 +145,8 @@ def main(names: list[str], vs: list[str], threads: list[str], target: str, as_js
             click.echo("\n".join(notes(run)))
     if write:
         REPORT.write_text(markdown(report))
+        for run in report.runs:
+            plot(run)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,8 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
     columns, acc, out = sch.get_sblock("columns"), sch.get_sblock("acc"), sch.get_sblock("out")
     *_, pixels, _, lanes = extents(sch, acc)
 
+    if (scaled := find(sch, "scaled")) is not None:
+        sch.compute_inline(scaled)
     *space, pixel, channel = sch.get_loops(out)
     size = decisions.pick("pixels", _tile(pixels, tile), range(1, 15))
     p0, p1 = sch.split(pixel, [None, size])
@@ -88,6 +90,8 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
     sch.vectorize(lane)
     for loop in (*outer, lane, gathered, *([p0] if pixels % size else [])):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
+    if (stage := find(sch, "stage")) is not None:
+        copy(sch, func, stage)
     return sch
 
 

@@ -12,7 +12,8 @@ from tvm.target import Target
 from tvm.tirx import PrimFunc, Stmt
 
 from ._common import Product
-from ._cuda_tile import STEP, Shape, Tile, at, kernel, loop, run, tiles
+from ._cuda_kernel import at, kernel, loop, run
+from ._cuda_tile import STEP, Shape, Tile, tiles
 
 Expr = Any
 

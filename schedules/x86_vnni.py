@@ -8,7 +8,7 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from . import _sparse
+from . import _sparse, _sparse_matvec
 from ._dots import Dots
 
 
@@ -18,8 +18,11 @@ class Vnni(Dots):
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None when it is something else."""
-        if func.attrs is not None and func.attrs.get("tvmopt.op") == "sparse":
+        op = None if func.attrs is None else func.attrs.get("tvmopt.op")
+        if op == "sparse":
             return _sparse.schedule(func)
+        if op == "sparse_matvec":
+            return _sparse_matvec.schedule(func)
         return super().apply(func, target, tunable)
 
 

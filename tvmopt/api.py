@@ -86,6 +86,7 @@ def compile(
     from . import backends, frontend, lowering
     from . import target as targets
     from .passes import pipeline
+    from .passes.partition import partition
     from .tuning import exchange
     from .tuning.lookup import Lookup
 
@@ -101,13 +102,18 @@ def compile(
     frontend.require_static(loaded)
     with _stage("optimizing", loaded.source):
         grouped = pipeline.run(loaded, sparsity=sparsity, io=io, requantize=found.requantize)
+    programs = None
+    if isinstance(found.accelerator, targets.Systolic):
+        with _stage(f"compiling for the accelerator of {found.name}", loaded.source):
+            grouped = partition(grouped, "systolic", lambda op: backends.supports(op, found))
+            programs = backends.offload(grouped, found)
     with nullcontext() if records is None else exchange.open(Path(records)) as named:
         tuned = Lookup(found, named)
         with _stage(f"lowering for {found.name}", loaded.source):
             lowered = lowering.lower(grouped, found, threads, sparsity, tuned)
     lowered = lowered.replace(tuned=tuple(tuned.used.values()))
     with _stage(f"generating code for {found.name}", loaded.source):
-        return backends.build(lowered, found, threads, emit, io_memory)
+        return backends.build(lowered, found, threads, emit, io_memory, programs)
 
 
 def open(path: str | PathLike[str]) -> Artifact:

@@ -31,11 +31,16 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class PassRecord:
-    """What one pass changed: its name, and counts by what was counted (regions, macs, weight_bytes, ...)."""
+    """What one pass changed.
+
+    before, after : counts by what was counted (regions, macs, weight_bytes, ...).
+    notes         : by ONNX value, what was decided and why.
+    """
 
     name: str
     before: dict[str, int]
     after: dict[str, int]
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

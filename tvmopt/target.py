@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from . import driver
 from .errors import TargetError
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class Cuda(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     arch: Annotated[str, msgspec.Meta(pattern=r"^sm_\d{2,3}$")]
+
+    @property
+    def number(self) -> int:
+        """Ten times the major version plus the minor one."""
+        return int(self.arch.removeprefix("sm_"))
 
 
 class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,6 +149,30 @@ class EthosU(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
         return self.config.rpartition("-")[0]
 
 
+class Systolic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="systolic"):
+    """A weight-stationary systolic array of int8 multipliers, with memories of its own, that is simulated.
+
+    Attributes
+    ----------
+    host            : target whose CPU computes what the accelerator does not take.
+    rows, columns   : elements of the sum, and sums, at a time.
+    clock_mhz       : of all of it.
+    memory_kib      : on-chip memory, for tensors and weights.
+    accumulator_kib : memory for int32 partial sums.
+    dram_bytes_per_cycle : what the DMA moves between DRAM and the on-chip memory.
+    source          : where the numbers come from.
+    """
+
+    host: str
+    rows: Annotated[int, msgspec.Meta(ge=1, le=1024)]  # so that sums of int8 products are exact in float32
+    columns: Annotated[int, msgspec.Meta(ge=1)]
+    clock_mhz: Annotated[int, msgspec.Meta(ge=1)]
+    memory_kib: Annotated[int, msgspec.Meta(ge=1)]
+    accumulator_kib: Annotated[int, msgspec.Meta(ge=1)]
+    dram_bytes_per_cycle: Annotated[int, msgspec.Meta(ge=1)]
+    source: str
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A device family.
 
@@ -175,7 +205,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: Memory = Memory()
     energy: Energy | None = None
     emulator: Emulator | None = None
-    accelerator: EthosU | None = None
+    accelerator: EthosU | Systolic | None = None
 
     def tvm(self) -> tvm.target.Target:
         """The TVM target that code is generated for.
@@ -207,15 +237,17 @@ def names() -> list[str]:
 
 
 def get(target: str | Path | Target) -> Target:
-    """Find a target by name ("host" is this machine), or read it from a TOML file.
+    """Find a target by name ("host" is this machine, "cuda/host" its GPU), or read it from a TOML file.
 
-    Raises TargetError for an unknown name (with the nearest ones), an unreadable file, an unknown key or
-    a value of the wrong type.
+    Raises TargetError for an unknown name (with the nearest ones), an unreadable file, an unknown key or a value
+    of the wrong type; DeviceError for "cuda/host" where there is no GPU.
     """
     if isinstance(target, Target):
         return target
     if str(target) == "host":
         return host()
+    if str(target) == "cuda/host":
+        return gpu()
     if str(target).endswith(".toml"):
         return read(Path(target))
     files = _files()
@@ -270,6 +302,19 @@ def _inherited(name: str, path: Path) -> dict[str, Any]:
 def host() -> Target:
     """The target that this machine is."""
     return detect(platform.machine(), cpu_flags())
+
+
+def gpu() -> Target:
+    """The target that this machine's first GPU is: the latest architecture that is no later than its own.
+
+    Raises DeviceError without a GPU, TargetError for one that is older than all targets.
+    """
+    found = driver.find()
+    known = {target.cuda.number: target for target in map(read, _files().values()) if target.cuda}
+    fits = [number for number in known if number <= found.capability]
+    if not fits:
+        raise TargetError(f"there is no target for a GPU as old as sm_{found.capability}")
+    return known[max(fits)]
 
 
 @functools.cache

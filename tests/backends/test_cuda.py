@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tvmopt import api, runtime
+from tvmopt import api, driver, runtime
 from tvmopt.backends.cuda import compiler
+from tvmopt.driver import Driver
 from tvmopt.errors import ArtifactError, DependencyError, DeviceError, TvmoptError
-from tvmopt.runtime import cuda, driver, vm
-from tvmopt.runtime.driver import Driver
+from tvmopt.runtime import cuda, vm
 
 DEMO = Path(api.__file__).parent / "demo" / "digits_int8.onnx"
 KERNEL = """

@@ -50,7 +50,7 @@ def test_the_report_names_machine_threads_and_versions(measured: compare.Run) ->
     text = compare.markdown(compare.Report([measured]))
     assert "## Threads: 1\n\na machine, target host, threads: 1; tvmopt 0.1.0, onnxruntime 1.31\n" in text
     assert "| ic | 10.0 us | 8.00 ms (800.00x) | 5.0 us (0.50x) |" in text
-    assert text.endswith("\n- openvino: refused: zero points: kws\n")
+    assert text.endswith("\n- openvino: refused: zero points: kws\n\n![times faster](benchmarks_1.svg)\n")
 
 
 def test_an_architecture_stands_for_its_quantized_variants() -> None:

@@ -38,3 +38,17 @@ def test_sums_beyond_the_output(target, scale, bias):
         (1, 1),
     )
     check(region, tensor((1, 16, 5, 5), "uint8"), target=targets.get(target), threads=1)
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize(
+    ("outputs", "width", "stride", "kernel"), [(8, 8, 2, 3), (4, 12, 1, 3), (1, 18, 3, 5), (6, 9, 2, 2)]
+)
+def test_few_outputs(target, outputs, width, stride, kernel):
+    """Neighbouring pixels share a vector, each with its own scales."""
+    x, y = QParams.per_tensor(0.5, 3, "uint8"), QParams.per_tensor(9.0, 100, "uint8")
+    w = QParams(np.linspace(0.1, 1.9, outputs).astype(np.float32), np.arange(outputs, dtype=np.int8), 0)
+    weight, bias = tensor((outputs, 3, kernel, kernel), "int8"), np.arange(outputs, dtype=np.int32) * 1000
+    padding = (1, 1, 0, kernel - 2)
+    region = Conv(x, w, weight, bias, y, (7, 200), (1, stride), padding, (1, 1))
+    check(region, tensor((2, 3, 5, width * stride), "uint8"), target=targets.get(target), threads=1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tvm import relax
+from tvm import relax, s_tir, te
 
 from tvmopt import abi, backends, runtime
 from tvmopt.backends import cpu
@@ -71,3 +72,29 @@ def test_operators_that_only_tvm_has(threads):
     values = np.random.default_rng(0).normal(size=(300, 70)).astype(np.float32)
     np.testing.assert_array_equal(artifact.run({"x": values})["y"], np.sort(values + values, axis=1))
     assert artifact.manifest["backend"] == "vm"
+
+
+def test_accumulators_are_on_the_stack(tmp_path):
+    """TVM alone allocates local buffers of more than 1 KB."""
+
+    n = te.var("n", "int64")
+    rows = te.placeholder((n, 512), "int32", name="rows")
+    staged = te.compute((n, 512), lambda i, j: rows[i, j] + j.astype("int32"), name="staged")
+    out = te.compute((n, 512), lambda i, j: staged[i, 511 - j], name="out")
+    sch = s_tir.Schedule(te.create_prim_func([rows, out]))
+    sch.compute_at(sch.get_sblock("staged"), sch.get_loops(sch.get_sblock("out"))[0])
+    sch.set_scope(sch.get_sblock("staged"), 0, "local")
+
+    x = relax.Var("x", relax.TensorType((n, 512), "int32"))
+    builder = relax.BlockBuilder()
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            gv = builder.add_func(sch.mod["main"].without_attr("global_symbol"), "staged")
+            result = builder.emit_output(relax.call_tir(gv, [x], relax.TensorType((n, 512), "int32")))
+        builder.emit_func_output(result)
+    specs = [TensorSpec(name, ("n", 512), "int32") for name in "xy"]
+    artifact = backends.build(Model(builder.finalize(), (specs[0],), (specs[1],)), HOST)
+    values = np.random.default_rng(0).integers(-99, 99, (3, 512), dtype="int32")
+    np.testing.assert_array_equal(artifact.run({"x": values})["y"], (values + np.arange(512))[:, ::-1])
+    symbols = subprocess.run(["nm", artifact.path], capture_output=True, text=True, check=True).stdout
+    assert "TVMBackendAllocWorkspace" not in symbols

@@ -3,7 +3,9 @@ themselves."""
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import sys
 from collections.abc import Iterator
 
@@ -13,12 +15,18 @@ import pytest
 from tests.tuning import kernels, planted
 from tvmopt import target as targets
 from tvmopt.errors import TuningError
-from tvmopt.tuning import extract, local, space
+from tvmopt.tuning import extract, space, workshop
 from tvmopt.tuning.local import LocalMeasurer
 from tvmopt.tuning.task import Result, Task
 from tvmopt.tuning.worker import Limits, Worker
 
 HOST = targets.get("host")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def all_cpus() -> None:
+    """TVM's thread pool, where other tests used it, has bound this process to one CPU."""
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +43,7 @@ def planting(monkeypatch) -> Iterator[LocalMeasurer]:
     def start(entry, *args, **options):
         return Worker(entry.replace("tvmopt.tuning.builder", "tests.tuning.planted"), *args, **options)
 
-    monkeypatch.setattr(local, "Worker", start)
+    monkeypatch.setattr(workshop, "Worker", start)
     measurer = LocalMeasurer(HOST, builders=1, building=Limits(2, 1024), running=Limits(1, 1024))
     yield measurer
     measurer.close()
@@ -102,17 +110,17 @@ def test_what_goes_wrong(planting, monkeypatch):
         planted.BUILD_ABORTS: "crash",
         planted.BUILD_EATS: "memory",
     }
-    assert results[planted.WRONG].message.startswith("16000 of 16000 bytes differ")
-    assert results[planted.SKIPS].message.startswith("16 of 16000 bytes differ")
+    assert re.match("1[0-9]{3} of 4000 bytes differ from the default schedule's", results[planted.WRONG].message)
+    assert results[planted.SKIPS].message.startswith("4 of 4000 bytes differ")
     assert "beyond its buffers" in results[planted.BEYOND].message
-    assert results[planted.ABORTS].message == "SIGABRT"
+    assert results[planted.ABORTS].message == "Aborted"
     assert results[planted.BUILD_FAILS].message.endswith("not like this")
 
 
 def test_default_that_cannot_run(planting, monkeypatch):
     task = planted_task(monkeypatch, planted.calling("abort").with_attr("tvmopt.threads", 1))
     (result,) = measure(planting, [(task, (("plant", planted.WRONG),))])
-    assert result == Result("run", (), "the default schedule cannot be run: SIGABRT")
+    assert result == Result("run", (), "the default schedule: Aborted")
 
 
 def test_other_machines():

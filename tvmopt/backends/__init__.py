@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedError
 from ..model import Model
+from ..quant.subgraphs import Op
 from ..runtime import Artifact
-from ..target import Target
+from ..runtime.systolic import Program
+from ..target import Systolic, Target
+from . import systolic
 from .manifest import describe
 
 if TYPE_CHECKING:
@@ -22,8 +26,25 @@ __all__ = ["Artifact", "build"]
 log = logging.getLogger(__name__)
 
 
+def supports(op: Op, target: Target) -> str | None:
+    """Why the accelerator of ``target`` does not take an op of a model of regions; None where it does."""
+    assert isinstance(target.accelerator, Systolic)
+    return systolic.supports(op, target.accelerator)
+
+
+def offload(model: Model, target: Target) -> dict[str, Program]:
+    """What the accelerator of ``target`` does for every subgraph of a partitioned model."""
+    assert isinstance(target.accelerator, Systolic)
+    return systolic.compile(model, target.accelerator)
+
+
 def build(
-    model: Model, target: Target, threads: int = 1, emit: Emit = "object", io_memory: IoMemory = "caller"
+    model: Model,
+    target: Target,
+    threads: int = 1,
+    emit: Emit = "object",
+    io_memory: IoMemory = "caller",
+    programs: Mapping[str, Program] | None = None,
 ) -> Artifact:
     """Compile a lowered model.
 
@@ -35,14 +56,17 @@ def build(
     threads   : how many threads one inference uses.
     emit      : how a microcontroller's kernels are written, and
     io_memory : who has the memory of its inputs and outputs (see ``static_c.build``).
+    programs  : what the target's accelerator does (see ``offload``).
 
     Raises DependencyError without a C compiler for the target, or a CUDA one for a GPU; UnsupportedError for threads or
-    symbolic shapes on a microcontroller, for a model larger than its memory, and for a microcontroller's options on any
-    other target.
+    symbolic shapes on a microcontroller, for a model larger than its memory, for a microcontroller's options on any
+    other target, and where the host of an accelerator would need TVM at run time.
     """
     from . import cuda, emulated, library, static_c, vm
 
     facts = describe(model, target, threads) | {"backend": target.backend}
+    if programs:
+        facts["accelerator"] = {"host_reasons": model.host_reasons}
     folder = TemporaryDirectory(prefix="tvmopt-")
     if target.backend == "static_c":
         if threads > 1:
@@ -62,9 +86,11 @@ def build(
         return Artifact(path, folder)
     load = None
     try:
-        data = library.build(model, target, facts, threads, beside=path)
+        data = library.build(model, target, facts, threads, path, programs)
         load = emulated.engine(path, model, target, facts)
     except UnsupportedError as reason:
+        if programs:
+            raise
         log.info("%s: %s; using TVM's virtual machine", model.source, reason.reason)
         data = vm.build(model, target, facts | {"backend": "vm"})
     path.write_bytes(data)

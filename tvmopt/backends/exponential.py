@@ -56,6 +56,7 @@ def _exp(value: Any) -> Any:
 
     result = near_one * power_of_two(half) * power_of_two(exponent - half)
     reduced = (within - n * f32(_LN2[0])) - times(n, f32(_LN2[1]))
-    body = tirx.Select(tirx.isnan(x), x, tirx.Let(r, reduced, result))
+    nan = (tirx.reinterpret("int32", x) & 0x7FFFFFFF) > 0x7F800000  # tirx.isnan would be computed one element at a time
+    body = tirx.Select(nan, x, tirx.Let(r, reduced, result))
     rounded = times(within, f32(1 / np.log(2))) + f32(_ROUND)
     return tirx.Let(x, value, tirx.Let(t, rounded, body))

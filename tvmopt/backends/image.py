@@ -33,7 +33,8 @@ class Image:
     target  : what the kernels are compiled for.
     program : the steps.
     sharing : which tensors are one piece of memory.
-    symbols : by step, the C function that is its kernel; None where it only puts tensors beside each other.
+    symbols : by step, the C function that is its kernel, ``tvmopt_<name>_<kernel>`` for an external one; None where it
+              only puts tensors beside each other.
     work    : by step, what it does to memory.
     kernels : those functions.
     layout  : where every tensor lives.
@@ -94,7 +95,8 @@ def make(
         funcs, symbols = _functions(steps, shared, name)
         lowered = kernels.lower(funcs, target, stack_bytes=stack_bytes, parallel=parallel, portable=portable)
         work = [
-            Work() if symbol is None else Work(lowered.scratch[symbol], lowered.traffic[symbol]) for symbol in symbols
+            Work(lowered.scratch[symbol], lowered.traffic[symbol]) if symbol in lowered.scratch else Work()
+            for symbol in symbols
         ]
         places = layout.lay_out(steps, shared, work, alignment, (UNLIMITED,), io)
         return Image(name, model, target, steps, shared, symbols, work, lowered, places, io)
@@ -120,6 +122,7 @@ def _functions(
             continue
         suffix = "".join(f"_over{i}" for i in over.values())
         symbol = f"tvmopt_{name}_{re.sub(r'[^A-Za-z0-9_]', '_', call.kernel)}{suffix}"
-        funcs[symbol] = (steps.kernels[call.kernel], {len(call.reads) + o: i for o, i in over.items()})
+        if not call.external:
+            funcs[symbol] = (steps.kernels[call.kernel], {len(call.reads) + o: i for o, i in over.items()})
         symbols.append(symbol)
     return funcs, symbols

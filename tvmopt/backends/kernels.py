@@ -152,9 +152,7 @@ def _raw_pointers(
 
     def allocate(alloc: tirx.AllocBuffer) -> tirx.Stmt:
         if _bytes(alloc.buffer) <= stack_bytes or any(alloc.buffer.same_as(buffer) for buffer in on_stack):
-            return tirx.AllocBuffer(
-                alloc.buffer, {**alloc.annotations, "disable_lower_builtin": tirx.IntImm("int32", 1)}
-            )
+            return _on_stack(alloc)
         pointer = _pointer(f"scratch{len(scratch)}", alloc.buffer.ty.dtype)
         scratch.append(alloc.buffer)
         added.append(pointer)
@@ -166,6 +164,27 @@ def _raw_pointers(
     raw = tirx.PrimFunc([*params, *added], code, ir.PrimType("int32"), attrs=func.attrs)
     # Memory is laid out so that no two parameters overlap, except where both are only read.
     return raw.with_attr({"global_symbol": symbol, "tirx.noalias": True}), scratch
+
+
+def keep_on_stack(stack_bytes: int) -> tvm.transform.Pass:
+    """A pass that lets buffers up to this size stay on the stack, where TVM alone would allocate those above 1 KB."""
+    import tvm_ffi
+    from tvm import tirx
+
+    def keep(alloc: tirx.AllocBuffer) -> tirx.Stmt:
+        return _on_stack(alloc) if alloc.buffer.scope() == "local" and _bytes(alloc.buffer) <= stack_bytes else alloc
+
+    @tirx.transform.prim_func_pass(opt_level=0, name="tvmopt.KeepOnStack")
+    def kept(func: tirx.PrimFunc, mod: tvm.IRModule, context: tvm.transform.PassContext) -> tirx.PrimFunc:
+        return func.with_body(tvm_ffi.structural_map(func.body, (tirx.AllocBuffer, keep)))
+
+    return kept
+
+
+def _on_stack(alloc: tirx.AllocBuffer) -> tirx.AllocBuffer:
+    from tvm import tirx
+
+    return tirx.AllocBuffer(alloc.buffer, {**alloc.annotations, "disable_lower_builtin": tirx.IntImm("int32", 1)})
 
 
 def _bytes(buffer: Any) -> int:

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .. import abi
 from ..model import Model
 from ..runtime.artifact import BESIDE
+from ..runtime.systolic import Program
+from ..runtime.systolic.engine import attach
 from ..target import Target
-from . import image, kernels, link, source
+from . import image, kernels, link, simulated, source
+from .systolic import text
 
 # Kernel buffers up to this size stay on the stack: accumulator tiles that should live in registers.
 STACK_BYTES = 4096
 
-_EXPORTS = "{ global: tvmopt_model_describe; tvmopt_model_check; tvmopt_model_run; local: *; };\n"
+_EXPORTS = ["tvmopt_model_describe", "tvmopt_model_check", "tvmopt_model_run"]
 
 
 def build(
-    model: Model, target: Target, manifest: dict[str, Any], threads: int = 1, beside: Path | None = None
+    model: Model,
+    target: Target,
+    manifest: dict[str, Any],
+    threads: int = 1,
+    beside: Path | None = None,
+    programs: Mapping[str, Program] | None = None,
 ) -> bytes:
     """Compile a lowered model; returns the file.
 
     manifest : what the library tells of itself, to which the plan of its memory is added.
     threads  : that one call uses; the library has workers of its own if there is more than one.
     beside   : where to write, with suffixes of their own, what else there is for people: ``BESIDE``.
+    programs : command streams of a systolic array, for each of its subgraphs.
 
     Raises UnsupportedError for a model that is not static, DependencyError without a C compiler.
     """
@@ -37,15 +47,24 @@ def build(
         folder = Path(name)
         source.write(made, folder, manifest)
         kernels.write_object(made.kernels, target, folder / "model_kernels.o")
-        (folder / "exports").write_text(_EXPORTS)
         files = ["model.c", "model_data.S", "model_kernels.o"]
         flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-Wl,--version-script=exports", "-Wl,-z,defs", "-Wl,-S"]
         if threads > 1:
             shutil.copy(source.template("parallel.c"), folder)
             files.append("parallel.c")
             flags += ["-pthread", f"-DTHREADS={threads}"]
+        exports = _EXPORTS
+        if simulated.subgraphs(made):
+            simulated.write(made, folder)
+            files.append(simulated.FILE)
+            exports = [*_EXPORTS, simulated.EXPORT]
+        if programs:
+            text.write(programs, folder / "model.stream.txt")
+        (folder / "exports").write_text(f"{{ global: {' '.join(f'{name};' for name in exports)} local: *; }};\n")
         link.run([*compiler, *flags, "-o", "model.so", *files, "-lm"], folder)
         if beside is not None:
             for suffix in BESIDE:
-                shutil.copy(folder / f"model{suffix}", beside.with_suffix(suffix))
-        return abi.seal((folder / "model.so").read_bytes())
+                if (folder / f"model{suffix}").exists():
+                    shutil.copy(folder / f"model{suffix}", beside.with_suffix(suffix))
+        library = (folder / "model.so").read_bytes()
+        return abi.seal(attach(library, programs) if programs else library)

@@ -41,11 +41,15 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Call:
-    """One step: a kernel, and the tensors (indices into ``Program.tensors``) it reads and writes."""
+    """One step: a kernel, and the tensors (indices into ``Program.tensors``) it reads and writes.
+
+    external : the kernel is an accelerator's subgraph, which is compiled elsewhere.
+    """
 
     kernel: str
     reads: tuple[int, ...]
     writes: tuple[int, ...]
+    external: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,8 @@ class Program:
     tensors : all of them; equal constants appear once.
     calls   : in order.
     outputs : the tensor of each model output.
-    kernels : the PrimFuncs, by the names that ``calls`` use; parameters are the reads, then the writes.
+    kernels : the PrimFuncs, by the names that ``calls`` use; parameters are the reads, then the writes. External ones
+              have none.
     """
 
     tensors: tuple[Tensor, ...]
@@ -67,7 +72,7 @@ class Program:
 
 
 def read(model: Model) -> Program:
-    """Read ``main`` of a lowered model: ``call_tir``, reshapes, tuples and nothing else.
+    """Read ``main`` of a lowered model: ``call_tir``, ``call_dps_packed``, reshapes, tuples and nothing else.
 
     Raises UnsupportedError for a symbolic shape, any other operator, or a kernel that calls TVM's runtime.
     """
@@ -102,7 +107,7 @@ class _Reader:
         kernels = {
             gv.name_hint: func for gv, func in self.model.mod.functions.items() if isinstance(func, tvm.tirx.PrimFunc)
         }
-        called = {call.kernel: kernels[call.kernel] for call in self.calls}
+        called = {call.kernel: kernels[call.kernel] for call in self.calls if not call.external}
         for name, kernel in called.items():
             if function := _called(kernel):
                 raise self.unsupported(name, f"it calls {function}, a function of TVM's runtime")
@@ -115,14 +120,16 @@ class _Reader:
         if not isinstance(value, tvm.ir.Call):
             return self.value(value)
         op = getattr(value.op, "name", str(value.op))
-        if op == "relax.call_tir":
+        if op in ("relax.call_tir", "relax.call_dps_packed"):
             if len(value.args) > 2:
                 raise self.unsupported(name, "a kernel depends on a symbolic shape")
             out = value.ty
             types = list(out.fields) if isinstance(out, tvm.ir.TupleType) else [out]
             reads = self.value(value.args[1])
             writes = tuple(t for type_ in types for t in self.add(Tensor(name, self.size(type_, name))))
-            self.calls.append(Call(value.args[0].name_hint, reads, writes))
+            external = isinstance(value.args[0], tvm.relax.ExternFunc)
+            function = str(value.args[0].global_symbol) if external else value.args[0].name_hint
+            self.calls.append(Call(function, reads, writes, external))
             return writes
         if op == "relax.reshape":
             return self.value(value.args[0])

@@ -133,7 +133,8 @@ def _calls(image: Image) -> tuple[list[str], list[str]]:
         types += ["void *"] * (len(writes) + len(scratch))
         prototypes[symbol] = f"int32_t {symbol}({', '.join(types)});"
         places = [*(layout.places[tensor] for tensor in (*call.reads, *writes)), *scratch]
-        steps.append(f"  {symbol}({', '.join(map(_address, places))});")
+        statement = f"{symbol}({', '.join(map(_address, places))})"
+        steps.append(f"  if ({statement}) return TVMOPT_ACCELERATOR;" if call.external else f"  {statement};")
     steps += [_copy(image, layout.outputs[output], tensor) for output, tensor in layout.copies]
     return list(prototypes.values()), steps
 

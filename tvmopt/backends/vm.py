@@ -10,12 +10,17 @@ from typing import Any
 import tvm
 from tvm import relax
 from tvm.relax import transform
+from tvm.tirx import compilation_pipeline
 
 from .. import abi
 from ..model import Model
 from ..runtime import vm
 from ..target import Target
-from . import cpu, link
+from . import cpu, kernels, link
+
+_TIR_PIPELINE = "tvmopt"
+# As in library.py: accumulators.
+_STACK_BYTES = 4096
 
 _CHECK = """\
 #include <stdint.h>
@@ -32,8 +37,19 @@ def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
 
     Raises DependencyError without a C compiler, which links the file.
     """
-    executable = relax.build(model.mod, target.tvm(), relax_pipeline=pipeline())
+    compilation_pipeline.register_tir_pipeline(_TIR_PIPELINE, _tir_pipeline)
+    executable = relax.build(model.mod, target.tvm(), relax_pipeline=pipeline(), tir_pipeline=_TIR_PIPELINE)
     return abi.seal(vm.attach(library(executable, target), manifest))
+
+
+def _tir_pipeline() -> tuple[Any, Any, Any]:
+    """TVM's own, but for small local buffers: they stay on the stack."""
+    lower, finish_host, finish_device = tvm.tirx.get_tir_pipeline("s_tir")
+    return (
+        lower,
+        lambda: tvm.transform.Sequential([kernels.keep_on_stack(_STACK_BYTES), finish_host()]),
+        finish_device,
+    )
 
 
 def pipeline(planned: Sequence[tvm.transform.Pass] = ()) -> tvm.transform.Pass:

@@ -69,6 +69,11 @@ def _f32(value: Expr | int) -> Expr:
     return f32(value) if isinstance(value, int) else value.astype("float32")
 
 
+def is_nan(x: Expr) -> Expr:
+    """Whether a float32 is no number, from its bits: TVM computes ``tirx.isnan`` one element at a time."""
+    return (tirx.reinterpret("int32", x) & 0x7FFFFFFF) > 0x7F800000
+
+
 def rounded(product: Expr) -> Expr:
     """A float32 product that LLVM may not contract with an addition that follows into one fused operation.
 

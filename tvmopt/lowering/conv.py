@@ -38,13 +38,18 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
     if window.groups > 1 and window.weight.shape[1] == 1:
         return lower_depthwise(region, window, stored, out_shape, zero_point, target)
     window = window.merged(form.lanes)
+    count = _beside(window, form)
+    if count > 1:
+        window = window.beside(count)
     zero_point += form.shift(stored.dtype)
-    bias = region.bias.astype(np.int64) - zero_point * window.weight.sum((1, 2, 3), dtype=np.int64)
+    bias = np.tile(region.bias.astype(np.int64), count) - zero_point * window.weight.sum((1, 2, 3), dtype=np.int64)
     reach = np.abs(window.weight).sum((1, 2, 3), dtype=np.int64) * 255
-    epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target, region.requantize, reach=reach)
+    scales = region.x, region.w.repeated(count)
+    epilogue = Epilogue(scales, region.y, region.clamp, bias, target, region.requantize, reach=reach)
     out = Stored(out_shape, epilogue.dtype, channels_last=True)
 
-    weight, space, shape = window.weight.transpose(0, 2, 3, 1), out.physical[:-1], stored.physical
+    *above, columns, _ = out.physical
+    weight, space, shape = window.weight.transpose(0, 2, 3, 1), (*above, columns // count), stored.physical
     if window.pointwise:  # then images are matrices of rows
         weight, space, shape = weight[:, 0, 0], (prod(space),), (prod(space), shape[-1])
     x = te.placeholder(shape, stored.dtype, "x")
@@ -57,8 +62,16 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
     packed = form.pack(weight)
     w = te.placeholder(packed.shape, form.w, "w")
     acc = contract(space, w, read)
-    func = finish([x, w, *epilogue.params], acc, out_shape[1], epilogue, form)
+    func = finish([x, w, *epilogue.params], acc, len(bias), epilogue, form)
     return Kernel(func, (packed, *epilogue.constants), out)
+
+
+def _beside(window: Window, form: Packing) -> int:
+    """How many neighbouring pixels have room in the lanes of one vector, where a pixel leaves some empty."""
+    if form.depth == 1 or window.groups > 1 or window.dilations[1] > 1 or window.pointwise:
+        return 1
+    most = max(1, form.lanes // window.weight.shape[0])
+    return next(count for count in range(most, 0, -1) if window.size[1] % count == 0)
 
 
 def _windows(window: Window, x: te.Tensor, form: Packing, zero_point: int) -> Read:
@@ -94,16 +107,8 @@ def _merged(window: Window, x: te.Tensor, form: Packing, zero_point: int) -> Rea
     """
     batch, channels = int(x.shape[0]), int(x.shape[-1])
     length = window.weight.shape[3] * channels
-    height, extent = window.covered[0], window.covered[1] * channels + form.steps(length) * form.depth - length
-    source = image(x)
-
-    def padded(n: Expr, h: Expr, e: Expr) -> Expr:
-        row, in_rows = window.inside(0, h, height)
-        element, in_row = window.inside(1, e, extent, channels)
-        value = form.read(source(n, row, element // channels, element % channels))
-        return guarded([*in_rows, *in_row], value, zero_point)
-
-    stage = te.compute((batch, height, extent), padded, name="stage")
+    slack = form.steps(length) * form.depth - length
+    stage = window.flat(batch, channels, slack, _reading(form, image(x), channels, 0, zero_point), zero_point)
 
     def read(place: Place, block: Expr, taps: Place, k: Expr) -> Expr:
         n, *above, j = place

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -10,6 +12,7 @@ from tvm import te, tirx
 from ..quant.regions import Conv
 from ..target import Target
 from .arith import Expr
+from .contraction import requantized
 from .epilogue import Epilogue
 from .kernel import Kernel, Stored
 from .packing import Packing, choose, narrowest
@@ -25,26 +28,38 @@ def lower_depthwise(
     """
     form = choose(target, "uint8", window.weight)
     channels, _, height, _ = window.weight.shape
-    dotted = form.depth in (2, 4) and 1 < height <= 2 * form.depth and channels >= form.lanes
+    repeat = channels // stored.shape[1]
+    count = _beside(window, form) if repeat == 1 else 1
+    dotted = form.depth in (2, 4) and 1 < height <= 2 * form.depth and channels * count >= form.lanes
     shift = 128 if dotted and stored.dtype == "int8" else 0
-    bias = region.bias.astype(np.int64) - (zero_point + shift) * window.weight.sum((1, 2, 3), dtype=np.int64)
-    epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target, region.requantize)
+    count = count if dotted else 1
+    sums = window.weight.sum((1, 2, 3), dtype=np.int64)
+    bias = np.tile(region.bias.astype(np.int64) - (zero_point + shift) * sums, count)
+    reach = np.tile(np.abs(window.weight).sum((1, 2, 3), dtype=np.int64) * 255, count)
+    scales = region.x, region.w.repeated(count)
+    epilogue = Epilogue(scales, region.y, region.clamp, bias, target, region.requantize, reach=reach)
     out = Stored(out_shape, epilogue.dtype, channels_last=True)
 
     x = te.placeholder(stored.physical, stored.dtype, "x")
-    repeat = channels // stored.shape[1]
     source = image(x)
 
     def repeated(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
         return source(n, h, w, c // repeat)
 
     if dotted:
+        read = _bordered(window, repeated, zero_point) if count == 1 else _flat(window, repeated, stored, zero_point)
+        window = replace(
+            window,
+            weight=np.tile(window.weight, (count, 1, 1, 1)),
+            strides=(window.strides[0], window.strides[1] * count),
+            size=(window.size[0], window.size[1] // count),
+        )
         weight = _packed(window.weight[:, 0], form)
         w = te.placeholder(weight.shape, weight.dtype.name, "w")
-        columns = _columns(window, repeated, stored, form, zero_point, shift)
-        acc = _dot_products(window, columns, w, out)
-        lanes = form.lanes
-        y = te.compute(out.physical, lambda *i: epilogue(acc(*i[:-1], i[-1] // lanes, i[-1] % lanes), i[-1]), "out")
+        *above, width, _ = out.physical
+        space = (*above, width // count)
+        acc = _dot_products(window, _columns(window, read, stored.shape[0], form, shift), w, space)
+        y = requantized(acc, (*space, len(bias)), epilogue, form)
     else:
         weight = np.ascontiguousarray(window.weight[:, 0].transpose(1, 2, 0)).astype(narrowest(window.weight))
         w = te.placeholder(weight.shape, weight.dtype.name, "w")
@@ -74,35 +89,55 @@ def _packed(weight: np.ndarray, form: Packing) -> np.ndarray:
     return form.pack(weight.transpose(0, 2, 1))
 
 
-def _columns(window: Window, x: Image, stored: Stored, form: Packing, zero_point: int, shift: int) -> te.Tensor:
+def _beside(window: Window, form: Packing) -> int:
+    """How many neighbouring pixels fill a vector, where one alone does not and they are neighbours in the input too."""
+    count = form.lanes // window.weight.shape[0]
+    fits = count * window.weight.shape[0] == form.lanes and window.size[1] % max(count, 1) == 0
+    return count if fits and window.strides[1] == 1 and window.spread[1] == 1 else 1
+
+
+def _bordered(window: Window, x: Image, zero_point: int) -> Image:
+    """The padded input: (n, row, column, channel)."""
+    rows, columns = window.covered
+
+    def read(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
+        row, in_rows = window.inside(0, h, rows)
+        column, in_columns = window.inside(1, w, columns)
+        channels = [c < window.weight.shape[0]]
+        return guarded([*in_rows, *in_columns, *channels], x(n, row, column, c), zero_point)
+
+    return read
+
+
+def _flat(window: Window, x: Image, stored: Stored, zero_point: int) -> Image:
+    """The padded input, copied, so that channels beyond a pixel's are the next pixel's."""
+    channels = stored.shape[1]
+    stage = window.flat(stored.shape[0], channels, 0, x, zero_point)
+    return lambda n, h, w, c: stage(n, h, w * channels + c)
+
+
+def _columns(window: Window, x: Image, batch: int, form: Packing, shift: int) -> te.Tensor:
     """``depth`` rows of a channel side by side in 32 bits: [N, rows, columns, groups of rows, blocks, lanes].
 
-    Neighbouring windows of a row share them.
+    Neighbouring windows of a row share them. x : the padded input, whose elements are stored ``shift`` lower.
     """
     outputs, _, height, _ = window.weight.shape
-    rows, columns = window.covered
     groups, bits = form.steps(height), 32 // form.depth
 
     def element(n: Expr, i: Expr, q: Expr, group: Expr, block: Expr, lane: Expr) -> Expr:
-        channel = block * form.lanes + lane
-        column, in_columns = window.inside(1, q, columns)
-        in_channels = [channel < outputs] if outputs % form.lanes else []
-
         def tap(t: int) -> Expr:
-            kernel_row = group * form.depth + t
-            in_kernel = [kernel_row < height] if t + form.depth * (groups - 1) >= height else []
-            row, in_rows = window.inside(0, window.position(0, i, kernel_row), rows)
-            value = x(n, row, column, channel).astype("int32") + shift
-            value = guarded([*in_rows, *in_columns, *in_channels], value, zero_point + shift)
+            row = group * form.depth + t
+            value = x(n, window.position(0, i, row), q, block * form.lanes + lane).astype("int32") + shift
+            in_kernel = [row < height] if t + form.depth * (groups - 1) >= height else []
             return guarded(in_kernel, value, 0) << (bits * t)
 
         return reduce(tirx.bitwise_or, map(tap, range(min(form.depth, height))))
 
-    shape = (stored.shape[0], window.size[0], columns, groups, form.blocks(outputs), form.lanes)
+    shape = (batch, window.size[0], window.covered[1], groups, form.blocks(outputs), form.lanes)
     return te.compute(shape, element, name="columns")
 
 
-def _dot_products(window: Window, columns: te.Tensor, w: te.Tensor, out: Stored) -> te.Tensor:
+def _dot_products(window: Window, columns: te.Tensor, w: te.Tensor, space: Sequence[int]) -> te.Tensor:
     """Sums of products, ``depth`` rows at a time: acc [*space, blocks, lanes]."""
     blocks, width, groups, lanes, depth = (int(extent) for extent in w.shape)
     bits = 32 // depth
@@ -114,4 +149,4 @@ def _dot_products(window: Window, columns: te.Tensor, w: te.Tensor, out: Stored)
         value = tirx.bitwise_and(column >> (inner * bits), 2**bits - 1)
         return te.sum(value * w(block, tap, group, lane, inner).astype("int32"), axis=[tap, group, inner])
 
-    return te.compute((*out.physical[:-1], blocks, lanes), total, name="acc")
+    return te.compute((*space, blocks, lanes), total, name="acc")

@@ -19,13 +19,15 @@ def lower(model: Model, target: Target, threads: int = 1, sparsity: bool = True,
     decide   : decisions of schedule rules; default ones without it.
 
     Appends one PassRecord: "regions" lowered to integer kernels, "sparse" ones among them that skip zero weights,
-    "inlined" ones that run in float, and how many different "functions" there are.
+    "inlined" ones that run in float, and how many different "functions" there are; its notes tell why weights with
+    zeros were taken as sparse or as dense.
     """
     with target.tvm():
         mod, counts = functions(model.mod, target, sparsity)
         mod = schedule(mod, target, threads, decide)
     number = sum(isinstance(function, tvm.tirx.PrimFunc) for function in mod.functions.values())
-    record = PassRecord("Lower", {}, {**counts, "functions": number})
+    notes = {str(name): str(why) for name, why in dict(mod.get_attr("tvmopt.formats")).items()}
+    record = PassRecord("Lower", {}, {**counts, "functions": number}, notes)
     return model.replace(mod=mod, history=(*model.history, record))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tvm import relax, te, tirx, topi
 
-from .arith import f32
+from .arith import f32, is_nan
 from .quantize import dequantized, quantized
 
 
@@ -63,7 +63,7 @@ def _gelu(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 def _fast_erf(x: te.Tensor) -> te.Tensor:
     """Within 6 units in the last place, and vectorized; libm's, which TVM calls, is within 1 and 50 times slower."""
     erf = topi.fast_erf(x)
-    return te.compute(x.shape, lambda *at: tirx.Select(tirx.isnan(x[at]), x[at], erf[at]), "erf")
+    return te.compute(x.shape, lambda *at: tirx.Select(is_nan(x[at]), x[at], erf[at]), "erf")
 
 
 def _take(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:

@@ -16,7 +16,7 @@ from ..quant.subgraphs import channels_last, is_subgraph
 from ..target import Target
 from . import sparse
 from .dispatch import lower, wants
-from .kernel import Stored
+from .kernel import Kernel, Stored
 from .moves import move
 from .packing import choose
 from .storage import Value, fetch, original
@@ -38,7 +38,8 @@ def lower_regions(mod: IRModule, target: Target, sparsity: bool) -> tuple[IRModu
     sparsity : kernels may skip zero weights.
 
     Also returns how many composites became kernels ("regions"), how many of these skip zero weights ("sparse"),
-    and how many became their body ("inlined").
+    and how many became their body ("inlined"). The module's attribute ``tvmopt.formats`` tells by ONNX value why its
+    weight was taken as sparse or as dense, where it has zeros.
     """
     lowering = _Lowering(mod, target, sparsity)
     return lowering.run(), lowering.counts
@@ -57,6 +58,7 @@ class _Lowering:
         self.regions = {gv: from_function(f) for gv, f in self.composites.items()}
         self.widths = widths(self.main, self.regions, choose(target, "uint8"))
         self.counts = {"regions": 0, "sparse": 0, "inlined": 0}
+        self.formats: dict[str, str] = {}
 
     def run(self) -> IRModule:
         params = [relax.Var(param.name, param.ty) for param in self.main.params]
@@ -65,7 +67,7 @@ class _Lowering:
                 self.held.update((old, _hold(new)) for old, new in zip(self.main.params, params, strict=True))
                 result = self.builder.emit_output(self.plain(self.body(self.main)))
             self.builder.emit_func_output(result)
-        return self.builder.get()
+        return self.builder.get().with_attr("tvmopt.formats", self.formats)
 
     def body(self, function: relax.Function) -> Held:
         """Emit a function's bindings, whose parameters are held already; its result."""
@@ -141,8 +143,7 @@ class _Lowering:
         out_shape = tuple(int(dim) for dim in call.ty.shape)
         if width is not None:
             out_shape = (out_shape[0], width, *out_shape[2:])
-        kernel = sparse.lower(region, wanted, out_shape, self.target) if self.sparsity else None
-        self.counts["sparse"] += kernel is not None
+        kernel = self.sparse(region, wanted, out_shape, name) if self.sparsity else None
         if kernel is None:
             kernel = lower(region, wanted, out_shape, self.target)
         if kernel is None:
@@ -155,6 +156,17 @@ class _Lowering:
         function = self.builder.add_func(func, f"tvmopt_{region.kind}")  # equal kernels become one function
         out = self.builder.emit(relax.call_tir(function, args, relax.TensorType(given, kernel.out.dtype)), name)
         return Value.at(kernel.out, str(call.ty.dtype), self.shaped(out, kernel.out.physical))
+
+    def sparse(
+        self, region: Region, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], name: str
+    ) -> Kernel | None:
+        """The kernel that skips zero weights; None where the dense one is faster."""
+        choice = sparse.lower(region, inputs, out_shape, self.target)
+        if choice is None:
+            return None
+        self.formats[name] = choice.why
+        self.counts["sparse"] += choice.kernel is not None
+        return choice.kernel
 
     def shaped(self, expr: relax.Expr, shape: tuple[int, ...]) -> relax.Expr:
         """A tensor as another of the same elements: a kernel may see rows where there is an image."""

@@ -96,6 +96,24 @@ class Window:
             joined[:, i, :, i] = weight[:, i]
         return replace(self, weight=joined.reshape(outputs, count * per_group, *kernel), groups=groups)
 
+    def beside(self, count: int) -> Window:
+        """The same convolution with ``count`` neighbouring pixels of a row as channels of one, pixels first.
+
+        Its window is as wide as theirs together, with zero weights where one's taps are not another's. In memory
+        the output is the same.
+        """
+        outputs, inputs, rows, width = self.weight.shape
+        step = self.strides[1]
+        weight = np.zeros((count, outputs, inputs, rows, width + (count - 1) * step), np.int16)
+        for i in range(count):
+            weight[i, ..., i * step : i * step + width] = self.weight
+        return replace(
+            self,
+            weight=weight.reshape(-1, *weight.shape[2:]),
+            strides=(self.strides[0], count * step),
+            size=(self.size[0], self.size[1] // count),
+        )
+
     def _fills(self, count: int, lanes: int) -> bool:
         return count == self.groups or self.weight.shape[0] // self.groups * count % lanes == 0
 
@@ -128,6 +146,17 @@ class Window:
             return guarded([*in_rows, *in_columns], x(n, row, column, c), border)
 
         return te.compute((batch, rows, columns, channels), element, name="stage")
+
+    def flat(self, batch: int, channels: int, slack: int, x: Image, border: int) -> te.Tensor:
+        """The same with all elements of a row side by side, and ``slack`` more: [batch, rows, elements]."""
+        rows, extent = self.covered[0], self.covered[1] * channels + slack
+
+        def element(n: Expr, h: Expr, e: Expr) -> Expr:
+            row, in_rows = self.inside(0, h, rows)
+            at, in_row = self.inside(1, e, extent, channels)
+            return guarded([*in_rows, *in_row], x(n, row, at // channels, at % channels), border)
+
+        return te.compute((batch, rows, extent), element, name="stage")
 
 
 def image(x: te.Tensor) -> Image:

@@ -216,7 +216,9 @@ def _subgraph(
     with builder.function(kind.replace("-", "_"), params, attrs={CODEGEN: kind}, private=True):
         with builder.dataflow():
             for var, value in bindings:
-                copies[var] = builder.emit(substitute(value, copies), var.name)
+                value = builder.normalize(substitute(value, copies))
+                copies[var] = relax.DataflowVar(var.name, var.ty)  # with the ONNX value's name, which `emit` changes
+                builder.emit_normalized(relax.VarBinding(copies[var], value))
             results = [copies[var] for var in outputs]
             result = builder.emit_output(results[0] if len(results) == 1 else relax.Tuple(results))
         return builder.emit_func_output(result)

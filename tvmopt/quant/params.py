@@ -53,6 +53,12 @@ class QParams:
         step = 128 if to == np.uint8 else -128
         return QParams(self.scale, (self.zero_point.astype(np.int32) + step).astype(to), self.axis)
 
+    def repeated(self, count: int) -> QParams:
+        """For a tensor with all of its channels ``count`` times over."""
+        if self.axis is None:
+            return self
+        return QParams(np.tile(self.scale, count), np.tile(self.zero_point, count), self.axis)
+
     def along(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
         """Scale and zero point, reshaped to broadcast against a tensor of ``rank`` dimensions."""
         if self.axis is None:

@@ -23,8 +23,9 @@ from ..model import TensorSpec
 from . import cuda, vm
 from .library import Library
 
-BESIDE = (".h", ".plan.txt")
-"""What lies beside a shared library, by suffix: its header for C; who lives where in its workspace, and when."""
+BESIDE = (".h", ".plan.txt", ".stream.txt")
+"""What lies beside a shared library, by suffix: its header for C; who lives where in its workspace, and when; what its
+simulated accelerator does, and what that costs."""
 
 
 class Engine(Protocol):
@@ -87,7 +88,8 @@ class Artifact:
             return self._load()
         manifest = vm.read_manifest(self.path)
         if manifest is None:
-            return Library(self.path)
+            library = Library(self.path)
+            return _simulated(library, self.path) if "accelerator" in library.manifest else library
         return cuda.Executable(self.path) if manifest["backend"] == "cuda" else vm.Executable(self.path)
 
     @property
@@ -160,3 +162,9 @@ class Artifact:
         except OSError as error:
             part.unlink(missing_ok=True)
             raise ArtifactError(f"cannot be written: {error.strerror}", file=path) from None
+
+
+def _simulated(library: Library, path: Path) -> Engine:
+    from .systolic.engine import Simulated  # needs more than numpy
+
+    return Simulated(library, path)

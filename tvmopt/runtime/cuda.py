@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import driver
 from ..abi import check_seal
+from ..driver import Driver
 from ..errors import ArtifactError, DependencyError, DeviceError
-from . import driver, vm
-from .driver import Driver
+from . import vm
 from .inputs import checked
 
 PLACE = "tvmopt.device"

@@ -114,7 +114,8 @@ class Library:
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute the outputs. Contiguous inputs are read where they are; the outputs are new arrays.
 
-        Raises InputError for a missing or unknown name, a wrong shape or a wrong dtype.
+        Raises InputError for a missing or unknown name, a wrong shape or a wrong dtype; ArtifactError where parts of
+        the model are an accelerator's, and there is none.
         """
         if len(inputs) != len(self._wanted):
             self._check_names(inputs)
@@ -132,8 +133,13 @@ class Library:
         for i, (name, dtype, shape) in enumerate(self._given):
             results[name] = array = np.empty(shape, dtype)
             call.outputs[i] = array.__array_interface__["data"][0]
-        self._run(call.inputs, call.outputs, call.workspace)
+        if self._run(call.inputs, call.outputs, call.workspace):
+            raise ArtifactError(f"the accelerator of {self.manifest['target']} failed, or there is none")
         return results
+
+    def pointer(self, name: str) -> ctypes.c_void_p:
+        """A variable of the library that holds an address."""
+        return ctypes.c_void_p.in_dll(self._library, name)
 
     def _call(self) -> Any:
         """This thread's workspace and the two arrays of addresses."""

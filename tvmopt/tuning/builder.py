@@ -86,6 +86,18 @@ def linker(target: Target, threads: int = 1) -> tuple[str, ...]:
     return (found, "-shared") if found else (compiler, *options, "-shared", "-pthread")
 
 
+def parts(target: Target, threads: int, folder: Path) -> tuple[Path, ...]:
+    """Objects that candidates are linked with: what runs parallel loops, where there are several threads."""
+    from ..backends import link as compilers
+    from ..backends import source
+
+    if threads == 1:
+        return ()
+    options = ["-std=c11", "-O2", "-fPIC", f"-DTHREADS={threads}", "-c", "-o", "parallel.o"]
+    compilers.run([*compilers.compiler(target), *options, str(source.template("parallel.c"))], folder)
+    return (folder / "parallel.o",)
+
+
 def link(command: list[str]) -> None:
     """Run a linker; what it says is the error when it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from math import inf
 from unittest import mock
 
 import numpy as np
@@ -47,18 +47,24 @@ def matmuls(draw: st.DrawFn) -> tuple[MatMul, np.ndarray]:
 
 
 @needs_vnni
+@pytest.mark.parametrize("form", ["groups", "slices"])
 @given(case=matmuls(), threads=st.integers(1, 2))
-@settings(max_examples=40, deadline=None)
-def test_random_products(case, threads):
+@settings(max_examples=25, deadline=None)
+def test_random_products(form, case, threads):
     region, x = case
     weight = region.weight.astype(int) - region.b.zero_point
     if weight.min() >= -128 and weight.max() <= 127:
-        check(region, x, target=targets.get(VNNI), threads=threads, lower=whatever_it_saves)
+        check(region, x, target=targets.get(VNNI), threads=threads, lower=forced(form))
 
 
-def whatever_it_saves(*args) -> Kernel | None:
-    with mock.patch.object(cost, "dense", return_value=inf), mock.patch.object(cost, "DENSEST", 1):
-        return sparse.lower(*args)
+def forced(form: str) -> Callable[..., Kernel]:
+    """What lowers a region to that sparse form, whatever it costs."""
+
+    def lower(*args) -> Kernel:
+        with mock.patch.object(cost, form, return_value=-1), mock.patch.object(cost, "DENSEST", 1):
+            return sparse.lower(*args).kernel
+
+    return lower
 
 
 @needs_vnni
@@ -70,7 +76,7 @@ def test_pointwise_convolutions(size):
     bias = rng.integers(-999, 999, 64).astype(np.int32)
     region = Conv(x, w, weight.astype(np.int8), bias, y, (100, 255), (1, 1), (0,) * 4, (1, 1))
     x = tensor((2, 96, size, size), "uint8")
-    check(region, x, target=targets.get(VNNI), threads=1, lower=whatever_it_saves)
+    check(region, x, target=targets.get(VNNI), threads=1, lower=forced("groups"))
 
 
 SCALES = [(0.02, 3, "uint8"), (0.01, 0, "int8"), (0.05, 100, "uint8")]
@@ -88,14 +94,17 @@ def product(zeros: float, seed: int = 0) -> MatMul:
 @pytest.mark.parametrize(("zeros", "name", "taken"), [(0.9, VNNI, True), (0.1, VNNI, False), (0.9, "x86/avx2", False)])
 def test_dense_competes(zeros, name, taken):
     held = (Stored((128, 512), "uint8"),)
-    assert (sparse.lower(product(zeros), held, (128, 256), targets.get(name)) is not None) == taken
+    choice = sparse.lower(product(zeros), held, (128, 256), targets.get(name))
+    assert (choice is not None and choice.kernel is not None) == taken
 
 
 def test_wide_weights_stay_dense():
     """A weight that needs 16 bits is no operand of the multiply-add."""
     region = product(0.9)
-    wide = replace(region, b=QParams.per_tensor(0.01, -100, "int8"))
-    assert sparse.lower(wide, (Stored((128, 512), "uint8"),), (128, 256), targets.get(VNNI)) is None
+    weight = np.where(region.weight == 0, -100, 127).astype(np.int8)
+    wide = replace(region, weight=weight, b=QParams.per_tensor(0.01, -100, "int8"))
+    choice = sparse.lower(wide, (Stored((128, 512), "uint8"),), (128, 256), targets.get(VNNI))
+    assert choice == sparse.Choice(None, "dense: the target has no sparse kernel for these operands")
 
 
 @needs_vnni

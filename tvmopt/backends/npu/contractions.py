@@ -24,7 +24,7 @@ def conv(graph: Graph, region: Conv, x: Value, output: tuple[int, ...]) -> Value
     if rank == 3:
         weight = weight[:, :, None]
     begins, ends = in_plane(region.padding[: rank - 2], 0), in_plane(region.padding[rank - 2 :], 0)
-    strides, dilations = in_plane(region.strides, 1), in_plane(region.dilations, 1)
+    strides, dilations = in_plane(taken(region.strides, output), 1), in_plane(region.dilations, 1)
     height, width = in_plane(output[2:], 1)
     acc = (output[0], height, width, output[1])
     zero_points = [graph.constant(zp, "int8") for zp in (int(signed(region.x).zero_point), 0)]
@@ -35,7 +35,9 @@ def conv(graph: Graph, region: Conv, x: Value, output: tuple[int, ...]) -> Value
         pads = [-begins[0], extra[0] - ends[0], -begins[1], extra[1] - ends[1]]
         w = graph.constant(weight.transpose(1, 2, 3, 0), "int8")
         operands = [tensor, w, bias, *zero_points]
-        summed = graph.add("TRANSPOSE_CONV2D", operands, acc, "int32", pads, list(strides), False, int32)
+        summed = graph.add(
+            "TRANSPOSE_CONV2D", operands, acc, "int32", pads, list(in_plane(region.strides, 1)), False, int32
+        )
         return of_image(graph, finish(graph, region, summed), rank)
     tensor, ends = exact(graph, tensor, weight.shape[2:], strides, dilations, begins, (height, width))
     pads = [begins[0], ends[0], begins[1], ends[1]]
@@ -99,6 +101,11 @@ def centered(weight: np.ndarray, params: QParams) -> np.ndarray:
 def depthwise(region: Conv) -> bool:
     """Whether every group has one input channel, and there are several."""
     return region.groups > 1 and region.weight.shape[1] == 1 and not region.transposed
+
+
+def taken(strides: Sequence[int], output: tuple[int, ...]) -> list[int]:
+    """Strides, 1 along axes with a single window, where there is no step: hardware limits them."""
+    return [stride if size > 1 else 1 for stride, size in zip(strides, output[2:], strict=True)]
 
 
 def in_plane(values: Sequence[int], missing: int) -> tuple[int, int]:

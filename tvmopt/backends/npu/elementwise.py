@@ -12,7 +12,7 @@ from ...quant.order import Order
 from ...quant.params import QParams
 from ...quant.reference import counts, dequantize, quantize
 from ...quant.regions import Binary, Concat, Pool, Table
-from .contractions import exact, in_plane, requantized
+from .contractions import exact, in_plane, requantized, taken
 from .graph import Graph, Tensor
 from .value import Value, fetch, image, of_image, signed
 
@@ -22,7 +22,7 @@ def pool(graph: Graph, region: Pool, x: Value, output: tuple[int, ...]) -> Value
     rank = len(output)
     spatial = len(region.kernel)
     begins = in_plane(region.padding[:spatial], 0)
-    kernel, strides = in_plane(region.kernel, 1), in_plane(region.strides, 1)
+    kernel, strides = in_plane(region.kernel, 1), in_plane(taken(region.strides, output), 1)
     height, width = in_plane(output[2:], 1)
     tensor, ends = exact(graph, image(graph, x), kernel, strides, (1, 1), begins, (height, width))
     pads = [begins[0], ends[0], begins[1], ends[1]]

@@ -42,6 +42,7 @@ class Graph:
     ----------
     inputs, outputs, nodes : in order.
     constants : every one that a node uses, once.
+    label     : the ONNX value that operators are being added for; names of their outputs begin with it.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class Graph:
         self.outputs: list[Tensor] = []
         self.nodes: list[Node] = []
         self.constants: dict[tuple[str, tuple[int, ...], bytes], Tensor] = {}
+        self.label = ""
 
     def input(self, shape: Sequence[int]) -> Tensor:
         """A new int8 input."""
@@ -70,7 +72,7 @@ class Graph:
         """
         attribute = ts.TosaSerializerAttribute()
         getattr(attribute, f"{_ATTRIBUTES[op]}Attribute")(*attributes)
-        output = Tensor(f"t{len(self.nodes)}", tuple(int(size) for size in shape), dtype)
+        output = Tensor(f"{self.label}#{len(self.nodes)}", tuple(int(size) for size in shape), dtype)
         self.nodes.append(Node(op, tuple(inputs), output, attribute))
         return output
 
@@ -113,12 +115,13 @@ class Graph:
             held[tensor.name] = ts.TosaSerializerTensor(tensor.name, list(tensor.shape), _dtype(tensor))
             serializer.addInputTensor(held[tensor.name])
         for tensor in self.constants.values():
-            held[tensor.name] = serializer.addConst(list(tensor.shape), _dtype(tensor), tensor.data, tensor.name)
+            serializer.addConst(list(tensor.shape), _dtype(tensor), tensor.data, tensor.name)
         for node in self.nodes:
-            held[node.output.name] = serializer.addIntermediate(list(node.output.shape), _dtype(node.output))
-            names = [held[tensor.name].name for tensor in node.inputs]
-            output = held[node.output.name].name
-            serializer.addOperator(getattr(ts.Op, node.op), names, [output], node.attribute)
+            output = node.output
+            block = serializer.currRegion.currBasicBlock
+            held[output.name] = block.addTensor(output.name, list(output.shape), _dtype(output))
+            names = [tensor.name for tensor in node.inputs]
+            serializer.addOperator(getattr(ts.Op, node.op), names, [output.name], node.attribute)
         for tensor in self.outputs:
             serializer.addOutputTensor(held[tensor.name])
         return bytes(serializer.serialize())

@@ -16,7 +16,7 @@ from ...quant.regions import Binary, Concat, Conv, MatMul, Pool, Table
 from ...quant.subgraphs import Op
 from ...target import EthosU
 from . import moves
-from .contractions import centered, depthwise
+from .contractions import centered, depthwise, taken
 from .elementwise import summed
 
 
@@ -62,7 +62,7 @@ def unfit(op: Op, limits: Limits) -> str | None:
         return "its arithmetic is float, an NPU's is fixed point"
     match region:
         case Conv():
-            return _conv(region, limits)
+            return _conv(region, op, limits)
         case MatMul():
             return _matmul(region, op)
         case Pool():
@@ -74,14 +74,14 @@ def unfit(op: Op, limits: Limits) -> str | None:
     return f"a region of kind {region.kind} has no TOSA form"
 
 
-def _conv(region: Conv, limits: Limits) -> str | None:
+def _conv(region: Conv, op: Op, limits: Limits) -> str | None:
     if region.groups > 1 and not depthwise(region):
         return "TOSA has no convolution of several groups but the depthwise one"
     if region.transposed and any(dilation != 1 for dilation in region.dilations):
         return "TOSA has no transposed convolution with dilation"
-    most = limits.transposed_stride if region.transposed else limits.conv_stride
-    if most is not None and max(region.strides) > most:
-        return f"its stride is {max(region.strides)}, at most {most} is supported"
+    strides = region.strides if region.transposed else taken(region.strides, op.output)
+    if reason := _stride(max(strides), limits.transposed_stride if region.transposed else limits.conv_stride):
+        return reason
     weight = centered(region.weight, region.w)
     outputs = 1 if region.transposed else 0
     others = tuple(axis for axis in range(weight.ndim) if axis != outputs)
@@ -129,12 +129,18 @@ def _pool(region: Pool, op: Op, limits: Limits) -> str | None:
         return None
     same = counts(region, op.inputs[0], op.output).size == 1
     if summed(region):
-        if limits.conv_stride is not None and max(region.strides) > limits.conv_stride:
-            return f"its stride is {max(region.strides)}, at most {limits.conv_stride} is supported"
-        return None if same else "its windows average different numbers of elements, to another scale"
+        if not same:
+            return "its windows average different numbers of elements, to another scale"
+        return _stride(max(taken(region.strides, op.output)), limits.conv_stride)
     if not same and limits.padded_average is not None and max(region.kernel) > limits.padded_average:
         return f"its kernel is {max(region.kernel)} wide and reaches into padding, at most {limits.padded_average} may"
     return None
+
+
+def _stride(stride: int, most: int | None) -> str | None:
+    if most is None or stride <= most:
+        return None
+    return f"its stride is {stride}, at most {most} is supported"
 
 
 def _binary(region: Binary) -> str | None:

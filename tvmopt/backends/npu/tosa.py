@@ -48,6 +48,7 @@ def _emit(graph: Graph, mod: tvm.IRModule, var: Var, value: relax.Expr, held: di
     if isinstance(value, relax.Tuple):
         return [_single(held[field]) for field in value.fields]
     op = Op.of(mod, var, value)
+    graph.label = var.name
     fields = [field for arg in value.args for field in (arg.fields if isinstance(arg, relax.Tuple) else [arg])]
     inputs = [_single(held[field]) for field in fields if isinstance(field, Var)]
     return moves.move(graph, op, inputs) if op.region is None else _region(graph, op, inputs)

@@ -10,7 +10,8 @@ ${check_includes}
 extern const uint8_t tvmopt_${name}_weights[];
 extern const char tvmopt_${name}_manifest[];
 
-/* The kernels take addresses: of what they read, of what they write, of their scratch memory. They return 0. */
+/* The kernels take addresses: of what they read, of what they write, of their scratch memory. They return 0;
+   those of an accelerator something else where it fails. */
 ${prototypes}
 
 ${tables}

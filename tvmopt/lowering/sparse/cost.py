@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from .product import PIXELS
+from .slices import DEPTH, LANES
 
 DENSEST = 0.75
 """Share of weights that are not zero above which no format is worth a look."""
@@ -13,14 +14,22 @@ MARGIN = 0.9
 """A sparse kernel must take less than this part of the dense one's cycles: the model errs by less."""
 
 _MACS = 118  # a cycle; two instructions of 64 are the most
+_BYTES = 28  # of weights a cycle, from beyond L1
 _EPILOGUE = 0.17  # cycles for an output
+_FILLED = 0.8  # share of a slice's places that hold a weight
 
 
 def dense(pixels: int, length: int, outputs: int) -> float:
     """Cycles of the dense kernel."""
-    return pixels * outputs * (length / _MACS + _EPILOGUE)
+    return outputs * (max(pixels / _MACS, 1 / _BYTES) * length + pixels * _EPILOGUE)
 
 
-def sparse(pixels: int, length: int, outputs: int, steps: int) -> float:
+def groups(pixels: int, length: int, outputs: int, steps: int) -> float:
     """Cycles of ``product``: for every tile, its steps, its input transposed, its output finished and transposed."""
     return ceil(pixels / PIXELS) * (9 * steps + 5 * length + 14 * outputs)
+
+
+def slices(pixels: int, length: int, outputs: int, weights: int) -> float:
+    """Cycles of ``matvec`` with so many weights that are not zero."""
+    steps = weights / (LANES * DEPTH * _FILLED)
+    return pixels * (3.2 * steps + length / 16 + outputs)

@@ -37,11 +37,6 @@ LANES = 16
 """Bytes that are transposed at a time, and int32 sums in a vector."""
 
 
-def fits(pixels: int, inputs: int, outputs: int) -> bool:
-    """Whether there is a product of these extents."""
-    return pixels > 0 and inputs % LANES == 0 and outputs % LANES == 0
-
-
 def position(pixel: Expr) -> Expr:
     """Where a pixel of a tile lies in a staged row, so that interleaving four rows puts it in its place."""
     return pixel % LANES // 4 * LANES + pixel // LANES * 4 + pixel % 4
@@ -54,7 +49,7 @@ def product(
 ) -> tvm.tirx.PrimFunc:
     """The function of (x uint8 [M, K], begins, inputs, values, *constants of the epilogue) with output [M, O].
 
-    shape : M, K, O; see ``fits``.
+    shape : M, K, O; the last two multiples of ``LANES``.
     steps : of all groups.
     """
     pixels, length, outputs = shape

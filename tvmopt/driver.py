@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
-from ..errors import DeviceError
+from .errors import DeviceError
 
 # CUdevice_attribute, cuda.h
 _MAJOR, _MINOR = 75, 76

@@ -1,0 +1,176 @@
+"""How close kernels come to what one core can do: multiply-accumulates and bytes a second, layer by layer.
+
+A layer's bound is the longer of: its MACs at the peak rate of the CPU's widest int8 dot product; the bytes that it
+must at least move (inputs, weights and output, each once) at the rate of copies within the second-level cache. Both
+rates are measured here (ceilings.c). Kernels are timed one by one, with default schedules, on data that is in cache.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from statistics import median
+
+import click
+import tvm
+from tvm import relax
+
+import tvmopt
+from tvmopt.backends import link
+from tvmopt.cli import options, terminal
+from tvmopt.errors import TvmoptError, UnsupportedError
+from tvmopt.lowering.lower import functions
+from tvmopt.passes import pipeline
+from tvmopt.report import metrics
+from tvmopt.target import Target
+from tvmopt.tuning import extract, space
+from tvmopt.tuning.local import LocalMeasurer
+from tvmopt.tuning.task import Task
+
+from . import data, models, plots
+from .command import Command, listed
+
+MODELS = ["kws", "ic", "vww", "mobilenet_v2-u8-qdq", "resnet50-u8-qdq", "bert_tiny-u8-qdq"]
+PLOT = data.ROOT / "docs" / "roofline.svg"
+FURTHEST = 3
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Of one core: MACs per second, bytes per second of copies within the second-level cache and within memory."""
+
+    macs: float
+    cache_bytes: float
+    memory_bytes: float
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A call of a kernel: its MACs, least bytes, time and bound.
+
+    name : the ONNX value that it computes; kernel : operator and shapes.
+    """
+
+    name: str
+    kernel: str
+    macs: int
+    bytes: int
+    us: float
+    bound_us: float
+
+
+@dataclass(frozen=True)
+class Roof:
+    """A model's layers.
+
+    attained : share of the layers' time that their bounds take.
+    furthest : the layers that lose the most time against their bounds, most first.
+    """
+
+    model: str
+    attained: float
+    furthest: list[str]
+    layers: list[Layer]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is printed as JSON."""
+
+    target: str
+    ceilings: Ceilings
+    models: list[Roof]
+
+
+def ceilings() -> Ceilings:
+    """Measure what this machine's core can do.
+
+    Raises UnsupportedError where ceilings.c does not know the CPU's dot product.
+    """
+    target = tvmopt.target.get("host")
+    source = Path(__file__).with_name("ceilings.c")
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        command = [*link.compiler(target), "-O2", "-march=native", "-o", "ceilings", str(source)]
+        try:
+            link.run(command, Path(folder))
+        except TvmoptError as error:
+            raise UnsupportedError(f"ceilings.c: {error}") from None
+        done = subprocess.run(["./ceilings"], cwd=folder, capture_output=True, text=True, check=True)
+    return Ceilings(*map(float, done.stdout.split()))
+
+
+def measure(name: str, top: Ceilings) -> Roof:
+    """Time every kernel of a model that has a schedule rule with decisions."""
+    target = tvmopt.target.get("host")
+    model = pipeline.run(tvmopt.load(models.get(name)))
+    macs = {layer.name: layer.macs for layer in metrics.layers(model)}
+    mod, _ = functions(model.mod, target, sparsity=True)
+    tasks: dict[str, Task] = {}
+    called: dict[str, str] = {}
+    for binding in (binding for block in mod["main"].body.blocks for binding in block.bindings):
+        call = binding.value
+        if isinstance(call, relax.Call) and getattr(call.op, "name", "") == "relax.call_tir":
+            function = mod[call.args[0]].with_attr("tvmopt.threads", 1)
+            kind = function.attrs.get("tvmopt.kind", call.args[0].name_hint)
+            if task := extract.of(str(kind), function, target):
+                tasks[task.workload] = task
+                called[binding.var.name] = task.workload
+    times = _times(list(tasks.values()), target)
+    layers = []
+    for layer, workload in called.items():
+        if workload in times:
+            moved = sum(map(_bytes, tasks[workload].func.params))
+            bound = max(macs.get(layer, 0) / top.macs, moved / top.cache_bytes) * 1e6
+            layers.append(Layer(layer, tasks[workload].name, macs.get(layer, 0), moved, times[workload], bound))
+    layers.sort(key=lambda layer: layer.bound_us - layer.us)
+    attained = sum(layer.bound_us for layer in layers) / sum(layer.us for layer in layers)
+    return Roof(name, attained, [layer.name for layer in layers[:FURTHEST]], layers)
+
+
+def _times(tasks: Sequence[Task], target: Target) -> dict[str, float]:
+    """Microseconds of default schedules, by workload."""
+    measurer = LocalMeasurer(target)
+    try:
+        results = list(measurer.measure([(task, space.default(task)) for task in tasks]))
+    finally:
+        measurer.close()
+    return {tasks[at].workload: median(result.seconds) * 1e6 for at, result in results if result.status == "ok"}
+
+
+def _bytes(param: tvm.tirx.Var) -> int:
+    return prod(int(extent) for extent in param.ty.shape) * tvm.DataType(str(param.ty.dtype)).bits // 8
+
+
+@click.command(cls=Command, help=__doc__)
+@click.option("--models", "names", default=",".join(MODELS), callback=listed, show_default=True, help="Names.")
+@options.as_json
+@click.option("--write", is_flag=True, help=f"Write {PLOT.relative_to(data.ROOT)}.")
+def main(names: list[str], as_json: bool, write: bool) -> None:
+    with terminal.progress():
+        top = ceilings()
+        report = Report(tvmopt.target.get("host").name, top, [measure(name, top) for name in names])
+    if write:
+        points = {
+            roof.model: [(x.macs / x.bytes, x.macs / x.us * 1e6) for x in roof.layers if x.macs]
+            for roof in report.models
+        }
+        plots.roofline(PLOT, report.target, points, top.macs, {"cache": top.cache_bytes, "memory": top.memory_bytes})
+    if as_json:
+        terminal.print_json(report)
+        return
+    macs, cache, memory = (f"{rate / 1e9:.0f}" for rate in (top.macs, top.cache_bytes, top.memory_bytes))
+    title = f"{macs} GMAC/s; copies move {cache} GB/s in cache, {memory} beyond"
+    rows = [
+        [roof.model, f"{roof.attained:.0%}", layer.name, layer.kernel, f"{layer.us:.1f}", f"{layer.bound_us:.1f}"]
+        for roof in report.models
+        for layer in roof.layers[:FURTHEST]
+    ]
+    terminal.print_table(title, ["model", "of its bound", "furthest", "kernel", "us", "bound"], rows)
+
+
+if __name__ == "__main__":
+    main()

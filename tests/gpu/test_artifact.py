@@ -1,0 +1,70 @@
+"""Artifacts on a GPU: saved and loaded, called again and again, with arrays that stay where they are."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tvmopt
+from tvmopt import api, runtime
+from tvmopt.errors import DeviceError, InputError
+from tvmopt.runtime import Artifact, cuda
+from tvmopt.target import Target
+
+pytestmark = pytest.mark.hardware("NVIDIA GPU")
+
+DEMO = Path(api.__file__).parent / "demo" / "digits_int8.onnx"
+
+
+@pytest.fixture(scope="module")
+def artifact(gpu: Target, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    path = tmp_path_factory.mktemp("gpu") / "model.so"
+    tvmopt.compile(DEMO, gpu).save(path)
+    return runtime.open(path)
+
+
+def feeds(artifact: Artifact, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {spec.name: rng.random(spec.shape).astype(spec.dtype) for spec in artifact.inputs}
+
+
+def test_every_call_computes_anew(artifact):
+    """The first call records a graph, which later ones replay."""
+    host = tvmopt.compile(DEMO)
+    for seed in (0, 1, 0, 2):
+        x = feeds(artifact, seed)
+        expected = host.run(x)
+        for name, value in artifact.run(x).items():
+            np.testing.assert_allclose(value, expected[name], atol=1e-6)
+
+
+def test_arrays_on_the_gpu_stay_there(artifact):
+    engine = artifact.engine
+    assert isinstance(engine, cuda.Executable)
+    x = feeds(artifact, 3)
+    given = engine.upload(x)
+    outputs = artifact.run(given)
+    engine.synchronize()
+    for name, value in artifact.run(x).items():
+        assert int(outputs[name].__dlpack_device__()[0]) == 2
+        np.testing.assert_array_equal(outputs[name].numpy(), value)
+
+
+def test_a_wrong_array_on_the_gpu(artifact):
+    import tvm
+
+    (spec,) = artifact.inputs
+    with pytest.raises(InputError, match="has shape"):
+        artifact.run({spec.name: tvm.runtime.tensor(np.zeros((3, 3), spec.dtype), tvm.cuda(0))})
+
+
+def test_full_memory(artifact):
+    import tvm
+
+    free = ctypes.c_size_t(), ctypes.c_size_t()
+    ctypes.CDLL("libcuda.so.1").cuMemGetInfo_v2(ctypes.byref(free[0]), ctypes.byref(free[1]))
+    with pytest.raises(DeviceError, match="too little free memory"), cuda._memory("model.so"):
+        tvm.runtime.empty((2 * free[1].value,), "uint8", tvm.cuda(0))

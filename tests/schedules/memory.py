@@ -1,0 +1,144 @@
+"""Memory of a GPU, and the threads of a grid that read and write it.
+
+A buffer is an array of the whole grid ("global"), of every block ("shared") or of every thread ("local"). Reading what
+another thread wrote with no barrier between, or two threads writing one element, is an error, as is reading what
+nothing wrote, or beyond a buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+NOBODY, SEVERAL = -1, -2
+
+
+@dataclass(eq=False)
+class Memory:
+    """A buffer: its elements [owners, size], and who wrote and read each since the last barrier."""
+
+    name: str
+    scope: str
+    data: np.ndarray
+    known: np.ndarray = field(init=False)
+    writer: np.ndarray = field(init=False)
+    reader: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known = np.full(self.data.shape, self.scope == "given")
+        self.forget()
+
+    def forget(self) -> None:
+        """A barrier: everything written so far may be read by all."""
+        self.writer = np.full(self.data.shape, NOBODY, np.int32)
+        self.reader = np.full(self.data.shape, NOBODY, np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Pointer:
+    """The address of an element, for every thread."""
+
+    memory: Memory
+    index: np.ndarray
+
+
+class Grid:
+    """One launch of a kernel."""
+
+    def __init__(self, blocks: int, threads: int) -> None:
+        self.count, self.threads = blocks * threads, threads
+        self.thread = np.arange(self.count)
+        self.block = self.thread // threads
+        self.active = np.ones(self.count, bool)
+        self.memory: dict[Any, Memory] = {}
+        self.pending: list[list[Callable[[], None]]] = [[]]
+
+    def owner(self, memory: Memory) -> np.ndarray | int:
+        return {"local": self.thread, "shared": self.block}.get(memory.scope, 0)
+
+    def load(self, at: Pointer) -> np.ndarray:
+        """Elements that the active threads read; 0 for the others."""
+        memory, index, owner = self._checked(at)
+        data = np.zeros(self.count, memory.data.dtype)
+        assert memory.known[owner, index].all(), f"{memory.name}: read before it is written"
+        data[self.active] = memory.data[owner, index]
+        if memory.scope in ("shared", "global"):
+            me = self.thread[self.active]
+            writer = memory.writer[owner, index]
+            assert ((writer == NOBODY) | (writer == me)).all(), f"{memory.name}: read without a barrier after the write"
+            first = memory.reader[owner, index]
+            memory.reader[owner, index] = np.where((first == NOBODY) | (first == me), me, SEVERAL)
+            # of several threads that read an element at once, one was noted: note that there are several
+            shared = memory.reader[owner, index] != me
+            memory.reader[owner[shared] if isinstance(owner, np.ndarray) else owner, index[shared]] = SEVERAL
+        return data
+
+    def store(self, at: Pointer, value: Any) -> None:
+        """Write the active threads' values."""
+        memory, index, owner = self._checked(at)
+        value = np.broadcast_to(np.asarray(value), self.count)[self.active]
+        if memory.scope in ("shared", "global"):
+            me = self.thread[self.active]
+            for noted, what in ((memory.writer, "write"), (memory.reader, "read")):
+                by = noted[owner, index]
+                assert ((by == NOBODY) | (by == me)).all(), f"{memory.name}: written without a barrier after the {what}"
+            memory.writer[owner, index] = me
+            assert (memory.writer[owner, index] == me).all(), f"{memory.name}: two threads write one element"
+        memory.data[owner, index] = value
+        memory.known[owner, index] = True
+
+    def copy_async(self, to: Pointer, value: np.ndarray) -> None:
+        """Write the active threads' values, some time before ``wait`` for this group of copies ends."""
+        self.store(to, value)
+        memory, index, owner = self._checked(to)
+        memory.known[owner, index] = False
+        me, value = self.thread[self.active], value[self.active]
+
+        def arrive() -> None:
+            memory.data[owner, index] = value
+            memory.known[owner, index] = True
+            memory.writer[owner, index] = me
+
+        self.pending[-1].append(arrive)
+
+    def commit(self) -> None:
+        assert self.active.all()
+        self.pending.append([])
+
+    def wait(self, groups: int) -> None:
+        """Until no more than ``groups`` groups of copies are under way."""
+        assert self.active.all()
+        while len(self.pending) - 1 > groups:
+            for arrive in self.pending.pop(0):
+                arrive()
+
+    def barrier(self) -> None:
+        assert self.active.all(), "a barrier that not all threads reach"
+        for memory in self.memory.values():
+            if memory.scope == "shared":
+                memory.forget()
+
+    def _checked(self, at: Pointer) -> tuple[Memory, np.ndarray, Any]:
+        memory = at.memory
+        index = np.broadcast_to(at.index, self.count)[self.active]
+        size = memory.data.shape[1]
+        assert ((index >= 0) & (index < size)).all(), f"{memory.name}: {index.min()}..{index.max()} of {size}"
+        owner = self.owner(memory)
+        return memory, index, owner[self.active] if isinstance(owner, np.ndarray) else owner
+
+
+class Masked:
+    """Fewer threads are active meanwhile; says whether any is."""
+
+    def __init__(self, grid: Grid, where: np.ndarray) -> None:
+        self.grid, self.where, self.before = grid, where, grid.active
+
+    def __enter__(self) -> bool:
+        self.grid.active = self.before & self.where
+        return bool(self.grid.active.any())
+
+    def __exit__(self, *_: object) -> None:
+        self.grid.active = self.before
