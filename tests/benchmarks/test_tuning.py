@@ -12,7 +12,7 @@ from benchmarks import metaschedule, surface, tuning
 
 def test_guided_needs_less_than_half_and_warm_less_than_a_third(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "LIMIT", 400)  # random search needs more
-    task, others = surface.task((14, 14, 64)), [surface.task((14, 14, channels)) for channels in (24, 96)]
+    task, others = surface.task((7, 7, 160)), [surface.task((7, 7, channels)) for channels in (96, 320)]
     goal = tuning.NEAR * min(surface.seconds(task, one) for one in tuning._all(task))
     known = [tuning._sampled(other, 128, seed, 1.0) for seed, other in enumerate(others)]
     means = [sum(tuning.find(task, goal, seed, how) for seed in range(2)) / 2 for how in (None, [], known)]
