@@ -20,26 +20,26 @@ PIXELS, LANES, ROWS, DEPTH = 64, 16, 4, 4
 
 @cache
 def columns() -> str:
-    """16 columns of 64 rows of bytes, transposed; row r goes where ``multiply_add`` wants it."""
+    """16 columns of 64 rows of bytes, transposed."""
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle) -> None:
-        stride = T.int32()
-        A = T.match_buffer(a, (PIXELS, LANES), "uint8", strides=[stride, 1], offset_factor=1)
-        B = T.match_buffer(b, (LANES, PIXELS), "uint8", offset_factor=1)
+        lead, stride = T.int32(), T.int32()
+        A = T.match_buffer(a, (PIXELS, LANES), "uint8", strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (LANES, PIXELS), "uint8", strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
             T.reads(A[0:PIXELS, 0:LANES])
             T.writes(B[0:LANES, 0:PIXELS])
             for k, p in T.grid(LANES, PIXELS):
                 with T.sblock("element"):
                     vk, vp = T.axis.remap("SS", [k, p])
-                    B[vk, vp] = A[vp % 16 // 4 * 16 + vp // 16 * 4 + vp % 4, vk]
+                    B[vk, vp] = A[vp, vk]
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle) -> None:
-        stride = T.int32()
-        A = T.match_buffer(a, (PIXELS, LANES), "uint8", strides=[stride, 1], offset_factor=1)
-        B = T.match_buffer(b, (LANES, PIXELS), "uint8", offset_factor=1)
+        lead, stride = T.int32(), T.int32()
+        A = T.match_buffer(a, (PIXELS, LANES), "uint8", strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (LANES, PIXELS), "uint8", strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
             T.reads(A[0:PIXELS, 0:LANES])
             T.writes(B[0:LANES, 0:PIXELS])
@@ -50,7 +50,7 @@ def columns() -> str:
 
 def _columns(a: Buffer, b: Buffer) -> None:
     def quarters(i: int) -> Expr:
-        rows = [a.vload([i // 4 * LANES + i % 4 + 4 * lane, 0], "uint8x16") for lane in range(4)]
+        rows = [a.vload([i + LANES * lane, 0], "uint8x16") for lane in range(4)]
         return _bind(_shuffle(rows, range(PIXELS)))
 
     vectors = [quarters(i) for i in range(LANES)]
@@ -63,7 +63,7 @@ def _columns(a: Buffer, b: Buffer) -> None:
 
 @cache
 def multiply_add() -> str:
-    """Sums of 4 outputs for 64 pixels, and 4 inputs of theirs in rows whose pixels are arranged as ``columns`` does."""
+    """Sums of 4 outputs for 64 pixels, in the order in which 4 rows of inputs come when they are interleaved."""
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
@@ -105,34 +105,35 @@ def _multiply_add(a: Buffer, b: Buffer, c: Buffer) -> None:
 
 @cache
 def rows(dtype: str, count: int) -> str:
-    """``count`` (4 or 16) rows of 16 words of 32 bits, transposed: floats, or words of 4 bytes of ``dtype``."""
+    """``count`` (4 or 16) rows of 64 words of 32 bits, in the order of ``multiply_add``, transposed: floats, or words
+    of 4 bytes of ``dtype``."""
     word, each = (dtype, 1) if dtype == "float32" else ("int32", 4)
     width = count * each
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (count, LANES), word, strides=[lead, 1], offset_factor=1)
-        B = T.match_buffer(b, (LANES, width), dtype, strides=[stride, 1], offset_factor=1)
+        A = T.match_buffer(a, (count, PIXELS), word, strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (PIXELS, width), dtype, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:count, 0:LANES])
-            T.writes(B[0:LANES, 0:width])
-            for p, o in T.grid(LANES, width):
+            T.reads(A[0:count, 0:PIXELS])
+            T.writes(B[0:PIXELS, 0:width])
+            for p, o in T.grid(PIXELS, width):
                 with T.sblock("element"):
                     vp, vo = T.axis.remap("SS", [p, o])
-                    B[vp, vo] = _element(A, vp, vo, dtype)
+                    B[vp, vo] = _element(A, vp % 16 // 4 * 16 + vp // 16 * 4 + vp % 4, vo, dtype)
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (count, LANES), word, strides=[lead, 1], offset_factor=1)
-        B = T.match_buffer(b, (LANES, width), dtype, strides=[stride, 1], offset_factor=1)
+        A = T.match_buffer(a, (count, PIXELS), word, strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (PIXELS, width), dtype, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:count, 0:LANES])
-            T.writes(B[0:LANES, 0:width])
+            T.reads(A[0:count, 0:PIXELS])
+            T.writes(B[0:PIXELS, 0:width])
             _rows(A, B, word, dtype)
 
-    return _register(f"tvmopt.rows.{count}x16.{dtype}", description, implementation)
+    return _register(f"tvmopt.rows.{count}x64.{dtype}", description, implementation)
 
 
 def _element(a: Buffer, column: Expr, place: Expr, dtype: str) -> Expr:
@@ -143,16 +144,17 @@ def _element(a: Buffer, column: Expr, place: Expr, dtype: str) -> Expr:
 
 def _rows(a: Buffer, b: Buffer, word: str, dtype: str) -> None:
     count, width = int(a.shape[0]), int(b.shape[1])
-    vectors = [_bind(a.vload([i, 0], f"{word}x{LANES}")) for i in range(count)]
-    quads = [_transposed(vectors[i : i + 4]) for i in range(0, count, 4)]  # quarter q of the v-th: pixel 4q + v
-    for v in range(4):
-        if count == 4:
-            pixels = [_shuffle([quads[0][v]], range(4 * q, 4 * q + 4)) for q in range(4)]
-        else:
-            pixels = _quarters([quad[v] for quad in quads])
-        for q, pixel in enumerate(pixels):
-            value = T.reinterpret(pixel, dtype=f"{dtype}x{width}")
-            builder.buffer_store(b, value, [4 * q + v, _ramp(0, width)])
+    with builder.serial(PIXELS // LANES) as part:
+        vectors = [_bind(a.vload([i, part * LANES], f"{word}x{LANES}")) for i in range(count)]
+        quads = [_transposed(vectors[i : i + 4]) for i in range(0, count, 4)]  # quarter q of the v-th: place 4q + v
+        for v in range(4):
+            if count == 4:
+                pixels = [_shuffle([quads[0][v]], range(4 * q, 4 * q + 4)) for q in range(4)]
+            else:
+                pixels = _quarters([quad[v] for quad in quads])
+            for q, pixel in enumerate(pixels):
+                value = T.reinterpret(pixel, dtype=f"{dtype}x{width}")
+                builder.buffer_store(b, value, [LANES * q + 4 * part + v, _ramp(0, width)])
 
 
 def _quarters(vectors: Sequence[Expr]) -> list[Expr]:

@@ -78,7 +78,7 @@ def compare(
     rows += [Row(name, None, None, 0, status) for name, status in refused.items()]
     own, *others = times
     ratio = {name: statistics.median(times[name]) / statistics.median(times[own]) for name in others}
-    return Comparison(model, target, threads, rows, ratio, _machine(), _versions([*times, *refused]))
+    return Comparison(model, target, threads, rows, ratio, machine(), _versions([*times, *refused]))
 
 
 def _block(run: Runner) -> list[float]:
@@ -96,7 +96,7 @@ def _timed(run: Runner) -> float:
     return time.perf_counter() - start
 
 
-def _machine() -> str:
+def machine() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

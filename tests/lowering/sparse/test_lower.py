@@ -49,7 +49,7 @@ def matmuls(draw: st.DrawFn) -> tuple[MatMul, np.ndarray]:
 @needs_vnni
 @pytest.mark.parametrize("form", ["groups", "slices"])
 @given(case=matmuls(), threads=st.integers(1, 2))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_random_products(form, case, threads):
     region, x = case
     weight = region.weight.astype(int) - region.b.zero_point
@@ -58,13 +58,17 @@ def test_random_products(form, case, threads):
 
 
 def forced(form: str) -> Callable[..., Kernel]:
-    """What lowers a region to that sparse form, whatever it costs."""
+    """What lowers a region to that sparse form, whatever it costs; a convolution to the only one."""
 
     def lower(*args) -> Kernel:
-        with mock.patch.object(cost, form, return_value=-1), mock.patch.object(cost, "DENSEST", 1):
+        with mock.patch.multiple(cost, **{form: free, "windows": free}, DENSEST=1):
             return sparse.lower(*args).kernel
 
     return lower
+
+
+def free(*args) -> float:
+    return -1.0
 
 
 @needs_vnni
@@ -77,6 +81,42 @@ def test_pointwise_convolutions(size):
     region = Conv(x, w, weight.astype(np.int8), bias, y, (100, 255), (1, 1), (0,) * 4, (1, 1))
     x = tensor((2, 96, size, size), "uint8")
     check(region, x, target=targets.get(VNNI), threads=1, lower=forced("groups"))
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
+    """Windows of any size over padded images, that move by single pixels."""
+    kernel, dilations = (tuple(draw(st.integers(1, most)) for _ in range(2)) for most in (4, 2))
+    reach = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
+    padding = tuple(draw(st.integers(0, r)) for r in reach * 2)
+    size = [draw(st.integers(max(1, r + 1 - b - e), 13)) for r, b, e in zip(reach, padding, padding[2:], strict=False)]
+    channels, outputs = 16 * draw(st.integers(1, 2)), 16 * draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    weight = rng.integers(-127, 128, (outputs, channels, *kernel))
+    weight *= rng.random(weight.shape) < draw(st.floats(0, 1))
+    x, w = draw(params("uint8")), QParams.per_tensor(0.01, 0, "int8")
+    y = draw(outputs_for(x, w, weight[0].size))
+    bias = rng.integers(-(2**12), 2**12, outputs).astype(np.int32)
+    clamp = (0, 0) if y is None else draw(clamps(y))
+    region = Conv(x, w, weight.astype(np.int8), bias, y, clamp, (1, 1), padding, dilations)
+    return region, tensor((draw(st.integers(1, 2)), channels, *size), "uint8")
+
+
+@needs_vnni
+@given(case=convolutions(), threads=st.integers(1, 2))
+@settings(max_examples=15, deadline=None)
+def test_random_convolutions(case, threads):
+    region, x = case
+    check(region, x, target=targets.get(VNNI), threads=threads, lower=forced("groups"))
+
+
+def test_strides_stay_dense():
+    rng = np.random.default_rng(0)
+    weight = (rng.integers(-127, 128, (64, 64, 3, 3)) * (rng.random((64, 64, 3, 3)) < 0.1)).astype(np.int8)
+    x, w, y = (QParams.per_tensor(*scale) for scale in SCALES)
+    region = Conv(x, w, weight, np.zeros(64, np.int32), y, (0, 255), (2, 2), (1,) * 4, (1, 1))
+    choice = sparse.lower(region, (Stored((1, 64, 28, 28), "uint8", True),), (1, 64, 14, 14), targets.get(VNNI))
+    assert choice == sparse.Choice(None, "dense: windows do not move by single pixels")
 
 
 SCALES = [(0.02, 3, "uint8"), (0.01, 0, "int8"), (0.05, 100, "uint8")]
@@ -110,12 +150,13 @@ def test_wide_weights_stay_dense():
 @needs_vnni
 @pytest.mark.parametrize("sparsity", [True, False])
 def test_in_a_model(sparsity):
-    """Two sparse products, the second of an image's pixels."""
     graph = Graph(x=tensor((1, 128, 512), "uint8"))
     first = graph.region(product(0.9), *graph.params)
     model, _ = graph.model(first)
     target = targets.get(VNNI)
-    assert lower(model, target, sparsity=sparsity).history[-1].after["sparse"] == int(sparsity)
+    record = lower(model, target, sparsity=sparsity).history[-1]
+    assert record.after["sparse"] == int(sparsity)
+    assert [why.split(":")[0] for why in record.notes.values()] == ["sparse"] * sparsity
 
 
 @needs_vnni

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import ceil
 
-from .product import PIXELS
 from .slices import DEPTH, LANES
+from .tile import PIXELS
 
 DENSEST = 0.75
 """Share of weights that are not zero above which no format is worth a look."""
@@ -27,6 +27,12 @@ def dense(pixels: int, length: int, outputs: int) -> float:
 def groups(pixels: int, length: int, outputs: int, steps: int) -> float:
     """Cycles of ``product``: for every tile, its steps, its input transposed, its output finished and transposed."""
     return ceil(pixels / PIXELS) * (9 * steps + 5 * length + 14 * outputs)
+
+
+def windows(padded: int, positions: int, channels: int, outputs: int, steps: int) -> float:
+    """Cycles of ``convolution`` for an image of so many padded positions, where windows begin at some."""
+    staged = ceil(padded / PIXELS) * 8 * channels
+    return staged + ceil(positions / PIXELS) * (12.5 * steps + 17 * outputs)
 
 
 def slices(pixels: int, length: int, outputs: int, weights: int) -> float:

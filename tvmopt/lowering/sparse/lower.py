@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
 from math import prod
+from operator import itemgetter
 
 import numpy as np
 
@@ -17,11 +17,12 @@ from ..kernel import Kernel, Stored
 from ..matmul import epilogue_of
 from ..packing import Packing, choose
 from ..window import Window
-from . import cost
+from . import convolution, cost
 from .groups import count_steps, group
 from .matvec import matvec
-from .product import LANES, product
+from .product import product
 from .slices import slice_up
+from .tile import LANES, PIXELS
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,6 @@ class Choice:
 
     kernel: Kernel | None
     why: str
-
-
-Form = Callable[[np.ndarray, Stored, Epilogue], Kernel]
 
 
 @singledispatch
@@ -64,12 +62,15 @@ def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
 def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Choice | None:
     (stored,) = inputs
     window = Window.of(region, stored.shape, out_shape)
-    weight = window.weight[:, :, 0, 0]
-    if not window.pointwise or not _has_zeros(weight):
+    if window.groups > 1 or not _has_zeros(window.weight):
         return None
-    bias = region.bias - int(as_stored(region.x, stored).zero_point) * weight.sum(1, dtype=np.int64)
+    border = int(as_stored(region.x, stored).zero_point)
+    bias = region.bias - border * window.weight.sum((1, 2, 3), dtype=np.int64)
     epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target, region.requantize)
-    return _fastest(weight, stored, Stored(out_shape, epilogue.dtype, channels_last=True), epilogue, target)
+    out = Stored(out_shape, epilogue.dtype, channels_last=True)
+    if window.pointwise:
+        return _fastest(window.weight[:, :, 0, 0], stored, out, epilogue, target)
+    return _under_windows(window, border, stored, out, epilogue, target)
 
 
 def _has_zeros(weight: np.ndarray) -> bool:
@@ -80,28 +81,60 @@ def _fastest(weight: np.ndarray, stored: Stored, out: Stored, epilogue: Epilogue
     """The kernel of ``weight`` [O, K] that takes the fewest cycles."""
     outputs, length = weight.shape
     pixels = prod(out.shape) // outputs
-    if stored.dtype != "uint8" or choose(target, stored.dtype, weight) != Packing(16, 4, "uint8", "int8"):
-        return Choice(None, "dense: the target has no sparse kernel for these operands")
-    if length % LANES or outputs % LANES or not pixels:
-        return Choice(None, f"dense: {outputs} x {length} weights are no multiples of {LANES}")
+    if reason := _unfit(weight, length, stored, target):
+        return Choice(None, f"dense: {reason}")
     extents = (pixels, length, outputs)
-    forms: dict[str, tuple[float, Form]] = {
-        "groups of 4 outputs": (cost.groups(*extents, count_steps(weight)), _groups),
-        "slices of 16 outputs": (cost.slices(*extents, int(np.count_nonzero(weight))), _slices),
-    }
-    name = min(forms, key=lambda name: forms[name][0])
-    cycles, form = forms[name]
-    dense = cost.dense(*extents)
-    compared = f"{name} {cycles / 1000:.0f} thousand cycles, dense {dense / 1000:.0f}"
-    if cycles > cost.MARGIN * dense:
-        return Choice(None, f"dense: {compared}")
-    return Choice(form(weight.astype(np.int8), out, epilogue), f"sparse: {compared}")
+    groups = cost.groups(*extents, count_steps(weight)), "groups of 4 outputs", _groups
+    slices = cost.slices(*extents, int(np.count_nonzero(weight))), "slices of 16 outputs", _slices
+    cycles, name, form = min(groups, slices, key=itemgetter(0))
+    why, pays = _compared(name, cycles, cost.dense(*extents))
+    return Choice(form(weight.astype(np.int8), out, epilogue) if pays else None, why)
+
+
+def _under_windows(
+    window: Window, border: int, stored: Stored, out: Stored, epilogue: Epilogue, target: Target
+) -> Choice:
+    """The kernel of a convolution whose windows cover more than a pixel."""
+    weight = window.weight.transpose(0, 2, 3, 1)
+    outputs, channels = weight.shape[0], weight.shape[-1]
+    flat = weight.reshape(outputs, -1)
+    if reason := _unfit(flat, channels, stored, target) or convolution.unfit(window):
+        return Choice(None, f"dense: {reason}")
+    batch = out.shape[0]
+    rows, columns = window.covered
+    cycles = batch * cost.windows(rows * columns, convolution.positions(window), channels, outputs, count_steps(flat))
+    why, pays = _compared("groups of 4 outputs", cycles, cost.dense(batch * prod(window.size), flat.shape[1], outputs))
+    if not pays:
+        return Choice(None, why)
+    packed = group(flat.astype(np.int8))
+    func = convolution.convolution(window, batch, border, len(packed.inputs), epilogue)
+    inputs = convolution.offsets(window)[packed.inputs]
+    return Choice(Kernel(func, (packed.begins, inputs, packed.values, *epilogue.constants), out), why)
+
+
+def _unfit(weight: np.ndarray, channels: int, stored: Stored, target: Target) -> str:
+    """Why the target has no sparse kernel for a weight [O, K] and an input of so many channels; "" where it has."""
+    if stored.dtype != "uint8" or choose(target, stored.dtype, weight) != Packing(16, 4, "uint8", "int8"):
+        return "the target has no sparse kernel for these operands"
+    outputs = weight.shape[0]
+    if channels % LANES or outputs % LANES:
+        return f"{channels} channels to {outputs} are no multiples of {LANES}"
+    return ""
+
+
+def _compared(name: str, sparse: float, dense: float) -> tuple[str, bool]:
+    """The comparison of two kernels' cycles in a line, and whether the sparse one is clearly faster."""
+    pays = sparse <= cost.MARGIN * dense
+    return (
+        f"{'sparse' if pays else 'dense'}: {name} {sparse / 1000:.0f} thousand cycles, dense {dense / 1000:.0f}",
+        pays,
+    )
 
 
 def _groups(weight: np.ndarray, out: Stored, epilogue: Epilogue) -> Kernel:
     packed = group(weight)
     func = product(_extents(weight, out), len(packed.inputs), epilogue)
-    return Kernel(func, (packed.begins, packed.inputs, packed.values, *epilogue.constants), out)
+    return Kernel(func, (packed.begins, packed.inputs * PIXELS, packed.values, *epilogue.constants), out)
 
 
 def _slices(weight: np.ndarray, out: Stored, epilogue: Epilogue) -> Kernel:

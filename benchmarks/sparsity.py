@@ -1,0 +1,210 @@
+"""What zeros in weights save: layers and models beside our own dense kernels on the same instruction set.
+
+A layer is one matrix product or 1x1 convolution of uint8 activations and int8 weights, compiled with and without
+`--no-sparsity` and timed in turn (A B A B ...) on one thread; times are the shortest of many runs. Zeros are put where
+magnitude pruning of random weights puts them, in blocks of outputs x inputs. "kernel" tells which of the two was
+chosen. Exact: equal to the integer reference, bit for bit (models: every output to that without sparsity).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+import tvmopt
+from tvmopt.cli import options, terminal
+from tvmopt.quant import reference
+from tvmopt.quant.params import QParams
+from tvmopt.quant.regions import MatMul
+from tvmopt.report import bench
+from tvmopt.runtime import Artifact
+
+from . import data, models
+from .command import Command, listed
+
+LAYERS = {  # name: rows (pixels, tokens), inputs, outputs
+    "bert attention": (128, 768, 768),
+    "bert feed-forward in": (128, 768, 3072),
+    "bert feed-forward out": (128, 3072, 768),
+    "resnet50 layer1 conv1": (56 * 56, 256, 64),
+    "resnet50 layer1 conv3": (56 * 56, 64, 256),
+    "resnet50 layer2 conv1": (28 * 28, 512, 128),
+    "resnet50 layer3 conv1": (14 * 14, 1024, 256),
+    "resnet50 layer3 conv3": (14 * 14, 256, 1024),
+    "resnet50 layer4 conv1": (7 * 7, 2048, 512),
+    "batch 1": (1, 4096, 4096),
+}
+BLOCKS = {"16x1": (16, 1), "4x1": (4, 1), "unstructured": (1, 1)}
+ZEROS = (50, 80, 90)
+MODELS = ("vww", "resnet50-16x1@80-u8-qdq", "resnet50-4x1@90-u8-qdq", "mobilenet_v2-16x1@80-u8-qdq")
+REPORT = data.ROOT / "docs" / "sparsity.md"
+X, W = QParams.per_tensor(0.02, 120, "uint8"), QParams.per_tensor(0.01, 0, "int8")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer or model with one pattern of zeros.
+
+    shape, pattern : of a layer: rows x inputs x outputs, and the blocks.
+    zeros  : percent of the weights.
+    ratio  : how many times faster than dense.
+    kernel : of a layer: "sparse" or "dense"; of a model: how many kernels are sparse.
+    """
+
+    name: str
+    shape: str
+    pattern: str
+    zeros: int
+    dense_us: float
+    us: float
+    ratio: float
+    kernel: str
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is printed as JSON."""
+
+    target: str
+    layers: list[Row]
+    models: list[Row]
+
+
+def layer(name: str, target: str) -> list[Row]:
+    """One layer without zeros and with every pattern of them."""
+    shape = LAYERS[name]
+    full = region(shape, "unstructured", 0)
+    dense = compile_layer(full, shape[0], target, sparsity=False)
+    cases = [("", 0, full)]
+    cases += [(pattern, zeros, region(shape, pattern, zeros)) for pattern in BLOCKS for zeros in ZEROS]
+    return [_row(name, shape, dense, case, target) for case in cases]
+
+
+def _row(name: str, shape: tuple[int, int, int], dense: Artifact, case: tuple[str, int, MatMul], target: str) -> Row:
+    pattern, zeros, product = case
+    artifact = compile_layer(product, shape[0], target)
+    x = np.random.default_rng(1).integers(0, 256, shape[:2], np.uint8)
+    (got,) = artifact.run({"x": x}).values()
+    exact = bool(np.array_equal(got, reference.run(product, x)))
+    slow, fast = _times(dense, artifact, {"x": x})
+    kernel = "sparse" if _sparse(artifact) else "dense"
+    size = "x".join(map(str, shape))
+    return Row(name, size, pattern, zeros, slow, fast, slow / fast, kernel, exact)
+
+
+def model(name: str, target: str) -> Row:
+    """A model with its zeros used and not used."""
+    path = models.get(name)
+    artifact, dense = (tvmopt.compile(path, target, sparsity=sparsity) for sparsity in (True, False))
+    (feeds,) = data.samples(name, 1)
+    outputs = [list(each.run(feeds).values()) for each in (artifact, dense)]
+    exact = all(map(np.array_equal, *outputs))
+    slow, fast = _times(dense, artifact, feeds)
+    zeros = round(100 * tvmopt.inspect(path).zero_fraction)
+    return Row(name, "", "", zeros, slow, fast, slow / fast, f"{_sparse(artifact)} sparse", exact)
+
+
+def region(shape: tuple[int, int, int], pattern: str, zeros: int) -> MatMul:
+    """A product with random weights, of which the smallest blocks are zero."""
+    _, length, outputs = shape
+    rng = np.random.default_rng(0)
+    weight = rng.normal(0, 40, (outputs, length)).round().clip(-127, 127)
+    rows, columns = BLOCKS[pattern]
+    score = np.abs(weight).reshape(outputs // rows, rows, length // columns, columns).sum((1, 3))
+    kept = np.kron(score > np.quantile(score, zeros / 100), np.ones((rows, columns))) if zeros else 1
+    y = QParams.per_tensor(0.02 * 0.01 * 40 * 74 * length**0.5 / 40, 128, "uint8")
+    bias = rng.integers(-999, 999, outputs).astype(np.int32)
+    return MatMul(X, W, np.ascontiguousarray((weight * kept).T).astype(np.int8), bias, y, (0, 255))
+
+
+def compile_layer(product: MatMul, rows: int, target: str, sparsity: bool = True) -> Artifact:
+    """A model of that product alone, which takes and gives 8-bit tensors."""
+    return tvmopt.compile(_onnx(product, rows).SerializeToString(), target, sparsity=sparsity, io="int8")
+
+
+def _onnx(product: MatMul, rows: int) -> onnx.ModelProto:
+    length, outputs = product.weight.shape
+    scale = np.float32(X.scale * W.scale)
+    constants = {
+        "w": product.weight, "b": product.bias, "w_scale": W.scale, "w_zero": W.zero_point,
+        "b_scale": scale, "b_zero": np.int32(0),
+        "x_scale": X.scale, "x_zero": X.zero_point, "y_scale": product.y.scale, "y_zero": product.y.zero_point,
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "x_scale", "x_zero"], ["x_q"]),
+        *(
+            helper.make_node("DequantizeLinear", [tensor, f"{name}_scale", f"{name}_zero"], [f"{name}_f"])
+            for name, tensor in (("x", "x_q"), ("w", "w"), ("b", "b"))
+        ),
+        helper.make_node("Gemm", ["x_f", "w_f", "b_f"], ["y_f"]),
+        helper.make_node("QuantizeLinear", ["y_f", "y_scale", "y_zero"], ["y_q"]),
+        helper.make_node("DequantizeLinear", ["y_q", "y_scale", "y_zero"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [rows, length])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [rows, outputs])
+    initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "layer", [x], [y], initializers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def _times(dense: Artifact, artifact: Artifact, feeds: dict[str, np.ndarray]) -> tuple[float, float]:
+    """Microseconds of both."""
+    times = bench.interleave({"dense": lambda: dense.run(feeds), "sparse": lambda: artifact.run(feeds)})
+    return min(times["dense"]) * 1e6, min(times["sparse"]) * 1e6
+
+
+def _sparse(artifact: Artifact) -> int:
+    """How many kernels skip zeros."""
+    return int(artifact.manifest["history"][-1]["after"]["sparse"])
+
+
+def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows."""
+    cells = [
+        [
+            *(row.name, row.shape, row.pattern, f"{row.zeros} %", f"{row.dense_us:.1f}", f"{row.us:.1f}"),
+            *(f"{row.ratio:.2f}x", row.kernel, "yes" if row.exact else "NO"),
+        ]
+        for row in rows
+    ]
+    return ["name", "shape", "pattern", "zeros", "dense us", "us", "faster", "kernel", "exact"], cells
+
+
+def markdown(report: Report) -> str:
+    """docs/sparsity.md."""
+    lines = ["# Sparsity", "", "<!-- python -m benchmarks.sparsity --write -->", str(__doc__).strip(), ""]
+    lines.append(f"{bench.machine()}, target {report.target}.")
+    for title, rows in (("Layers", report.layers), ("Models", report.models)):
+        header, cells = table(rows)
+        lines += ["", f"## {title}", ""]
+        lines += [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *cells)]
+    return "\n".join(lines) + "\n"
+
+
+@click.command(cls=Command, help=__doc__)
+@click.option("--layers", "names", default=",".join(LAYERS), callback=listed, help="Names of layers.")
+@click.option("--models", "whole", default=",".join(MODELS), callback=listed, help="Names of benchmark models.")
+@options.target
+@options.as_json
+@click.option("--write", is_flag=True, help=f"Write {REPORT.relative_to(data.ROOT)}.")
+def main(names: list[str], whole: list[str], target: str, as_json: bool, write: bool) -> None:
+    with terminal.progress():
+        layers = [row for name in names for row in layer(name, target)]
+        report = Report(target, layers, [model(name, target) for name in whole])
+    if as_json:
+        terminal.print_json(report)
+    else:
+        terminal.print_table("layers", *table(report.layers))
+        terminal.print_table("models", *table(report.models))
+    if write:
+        REPORT.write_text(markdown(report))
+
+
+if __name__ == "__main__":
+    main()
