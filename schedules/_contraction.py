@@ -53,9 +53,10 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     short = scaled is not None and steps <= SHORT and blocks > 1 and lead[-1] > 1
     pixels, vectors = short_tile(blocks) if short else register_tile(lead[-1], blocks, registers)
     visits = 1 if short else tiles_per_visit(prod(lead), blocks, lanes * length, length, pixels, vectors)
-    pixels = decisions.pick("pixels", pixels, range(1, registers - 2))
-    vectors = decisions.pick("vectors", vectors, range(1, 9))
-    visits = decisions.pick("visits", visits, (1, 2, 4, 8))
+    pixels = decisions.pick("pixels", pixels, range(1, min(lead[-1], registers - 3) + 1))
+    vectors = decisions.pick("vectors", vectors, range(1, min(blocks, 8) + 1))
+    visits = decisions.pick("visits", visits, [count for count in (1, 2, 4, 8) if count <= blocks])
+    visits = min(visits, ceil(blocks / vectors))  # TVM cannot pack tiles of which a visit has more than there are
     group = tiles_per_group(ceil(lead[-1] / pixels), blocks * lanes * pixels) if short and not space else 1
     packed = packable(blocks, vectors) if scaled is not None else 1
     g0, p0, p1 = sch.split(pixel, [None, group, pixels])

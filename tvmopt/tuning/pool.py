@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -13,8 +13,14 @@ from .worker import Lost, Worker
 Key = TypeVar("Key")
 
 
-def spread(workers: list[Worker], requests: Iterable[tuple[Key, Any]]) -> Iterator[tuple[Key, Any]]:
+def spread(
+    workers: list[Worker],
+    requests: Iterable[tuple[Key, Any]],
+    again: Callable[[Key, Any], bool] = lambda key, answer: False,
+) -> Iterator[tuple[Key, Any]]:
     """Answers to (key, request), with the key, as they come.
+
+    again : whether an answer is none, and the request is to be made again.
 
     A worker whose program ends is taken from ``workers``, and its request goes to another one; likewise those that
     are busy when nobody wants the answers any more, which are ended.
@@ -52,7 +58,11 @@ def spread(workers: list[Worker], requests: Iterable[tuple[Key, Any]]) -> Iterat
                     waiting.append((key, request))
                     lose(worker, reason)
                 else:
-                    yield key, answer
+                    if again(key, answer):
+                        waiting.append((key, request))
+                        workers.append(workers.pop(workers.index(worker)))  # others first
+                    else:
+                        yield key, answer
     finally:
         for worker in busy:
             workers.remove(worker)
