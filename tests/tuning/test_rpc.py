@@ -7,6 +7,7 @@ import random
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -27,10 +28,9 @@ EMULATED = os.environ.get("TVMOPT_EMULATED_PYTHON", "")
 
 @pytest.fixture(scope="module")
 def boards() -> Iterator[Boards]:
-    boards = Boards([sys.executable])
-    boards.add(2)
-    yield boards
-    boards.close()
+    with closing(Boards([sys.executable])) as boards:
+        boards.add(2)
+        yield boards
 
 
 def measure(measurer: RpcMeasurer, target: Target, candidates: int) -> Iterator[tuple[int, Result]]:
@@ -70,10 +70,9 @@ def test_two_boards(boards, caplog):
 @pytest.mark.hardware("an emulated aarch64 system with TVM: see docs/boards.md")
 @pytest.mark.skipif(not EMULATED, reason="needs TVMOPT_EMULATED_PYTHON, see docs/boards.md")
 def test_two_emulated_boards(caplog):
-    boards = Boards(shlex.split(EMULATED))
-    boards.add(2, seconds=300)
-    check_boards(boards, targets.get("arm/cortex-a72"), Limits(60, 1024), caplog)
-    boards.close()
+    with closing(Boards(shlex.split(EMULATED))) as boards:
+        boards.add(2, seconds=300)
+        check_boards(boards, targets.get("arm/cortex-a72"), Limits(60, 1024), caplog)
 
 
 def test_wrong_key(boards):
@@ -88,13 +87,11 @@ def test_no_tracker():
 
 
 def test_all_boards_lost():
-    boards = Boards([sys.executable])
-    boards.add()
-    measurer = RpcMeasurer(HOST, boards.tracker, patience_seconds=1)
-    answers = measure(measurer, HOST, 4)
-    next(answers)
-    boards.unplug()
-    with pytest.raises(TuningError, match=f"has had no free board of key '{KEY}' for 1 s"):
-        list(answers)
-    measurer.close()
-    boards.close()
+    with closing(Boards([sys.executable])) as boards:
+        boards.add()
+        with closing(RpcMeasurer(HOST, boards.tracker, patience_seconds=1)) as measurer:
+            answers = measure(measurer, HOST, 4)
+            next(answers)
+            boards.unplug()
+            with pytest.raises(TuningError, match=f"has had no free board of key '{KEY}' for 1 s"):
+                list(answers)
