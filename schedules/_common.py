@@ -31,7 +31,7 @@ class Product:
     def of(func: PrimFunc) -> Product | None:
         """What ``func`` is, None when it is something else."""
         op = None if func.attrs is None else func.attrs.get("tvmopt.op")
-        if op is None:
+        if op not in ("contraction", "depthwise"):
             return None
         sch = Schedule(func)
         weight = sch.get(sch.get_sblock("acc")).reads[-1].source

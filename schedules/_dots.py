@@ -5,22 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tvm.s_tir import Schedule
-from tvm.target import Target
+from tvm.target import Target, codegen
 from tvm.tirx import PrimFunc
 
-from . import _contraction, _depthwise, _intrinsics
+from . import _contraction, _depthwise, _intrinsics, _tables
 from ._common import Product
 
 
 @dataclass(frozen=True)
 class Dots:
-    """Takes contractions and depthwise convolutions whose products are packed by one of ``depths``."""
+    """Takes contractions and depthwise convolutions whose products are packed by one of ``depths``; tables, if there
+    are instructions for them."""
 
     depths: frozenset[int]
-    version: int = 1
+    version: int = 2
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None when it is something else."""
+        if func.attrs is not None and func.attrs.get("tvmopt.op") == "table":
+            wide = "avx512bw" in set(map(str, codegen.llvm_get_cpu_features(target)))
+            return _tables.schedule(func) if wide else None
         product = Product.of(func)
         if product is None or product.depth not in self.depths:
             return None

@@ -1,11 +1,14 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tvmopt import target as targets
 from tvmopt.lowering.table import clamp
+from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Table
 
-from .harness import check
+from .harness import RUNNABLE, check
 from .strategies import params, tensor
 
 
@@ -35,3 +38,12 @@ def test_a_table_that_is_no_clamp():
     table[7] = 8
     assert clamp(table, 0) is None
     assert clamp(table[::-1].copy(), 0) is None
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 64, 1000])
+def test_every_entry_and_every_rest(target, size):
+    p = QParams.per_tensor(1.0, 0, "uint8")
+    table = np.random.default_rng(size).permutation(256).astype("uint8")
+    x = np.arange(size).astype("uint8").reshape(1, size)
+    check(Table(p, p, table), x, target=targets.get(target), threads=2)

@@ -11,21 +11,22 @@ from tvmopt.lowering.dispatch import lower, wants
 from tvmopt.lowering.kernel import Stored
 from tvmopt.lowering.schedule import schedule
 from tvmopt.quant.params import QParams
-from tvmopt.quant.regions import Conv
+from tvmopt.quant.regions import Conv, Region, Table
 
 
-def assembly(name: str, channels: int, kernel: int, groups: int = 1) -> str:
-    """The code of a convolution [1, channels, 20, 20] -> [1, channels, 20, 20] for target ``name``."""
-    target = targets.get(name)
-    rng = np.random.default_rng(0)
-    weight = rng.integers(-128, 128, (channels, channels // groups, kernel, kernel), np.int8)
+def convolution(channels: int, kernel: int) -> Conv:
+    """[1, channels, 20, 20] -> [1, channels, 20, 20]."""
+    weight = np.random.default_rng(0).integers(-128, 128, (channels, channels, kernel, kernel), np.int8)
     x = w = QParams.per_tensor(0.1, 0, "int8")
-    strides, padding = (1, 1), (kernel // 2,) * 4
-    bias = np.zeros(channels, np.int32)
-    region = Conv(x, w, weight, bias, x, (-128, 127), strides, padding, (1, 1), groups)
-    shape = (1, channels, 20, 20)
-    kernel_ = lower(region, wants(region, (Stored(shape, "int8"),), target), shape, target)
-    mod = tvm.IRModule({"main": kernel_.func.with_attr("global_symbol", "main")})
+    padding, bias = (kernel // 2,) * 4, np.zeros(channels, np.int32)
+    return Conv(x, w, weight, bias, x, (-128, 127), (1, 1), padding, (1, 1))
+
+
+def assembly(name: str, region: Region, channels: int = 64) -> str:
+    """The code of a region [1, channels, 20, 20] -> [1, channels, 20, 20] for target ``name``."""
+    target, shape = targets.get(name), (1, channels, 20, 20)
+    kernel = lower(region, wants(region, (Stored(shape, "int8"),), target), shape, target)
+    mod = tvm.IRModule({"main": kernel.func.with_attr("global_symbol", "main")})
     return tvm.tirx.build(schedule(mod, target, threads=1), target=target.tvm()).inspect_source("asm")
 
 
@@ -40,7 +41,7 @@ def assembly(name: str, channels: int, kernel: int, groups: int = 1) -> str:
     ],
 )
 def test_multiply_add(name, instruction, register, kernel):
-    code = assembly(name, 64, kernel)
+    code = assembly(name, convolution(64, kernel))
     assert "vpmaddubsw" not in code  # its 16-bit sums saturate
     assert not re.search(r"\bcall\w*\s.*(nearbyint|rint|round)", code)
     bodies = [re.split(r"^\s+j", part, flags=re.M)[0] for part in re.split(r"^\.LBB\w+:", code, flags=re.M)]
@@ -51,7 +52,14 @@ def test_multiply_add(name, instruction, register, kernel):
 
 @pytest.mark.parametrize("channels", [32, 48, 64, 96])
 def test_bytes_of_several_vectors_are_stored_together(channels):
-    code = assembly("x86/cascadelake", channels, 1)
+    code = assembly("x86/cascadelake", convolution(channels, 1), channels)
     assert re.search(r"\bvpackuswb\b.*zmm", code)
     assert "vpmovdb" not in code
     assert "vpmovusdb" not in code
+
+
+@pytest.mark.parametrize("name", ["x86/cascadelake", "x86/skylake-avx512"])
+def test_tables_are_in_registers(name):
+    p = QParams.per_tensor(0.1, 0, "int8")
+    table = np.random.default_rng(0).permutation(256).astype(np.uint8).view(np.int8)
+    assert re.search(r"\bvperm[it]2w\b.*zmm", assembly(name, Table(p, p, table)))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from tvm import te, tirx
 
 from ..quant.regions import Table
 from ..target import Target
 from .arith import Expr
-from .dispatch import activation, as_stored, lower
+from .dispatch import activation, as_stored, lower, wants
 from .kernel import Kernel, Stored
+
+
+@wants.register
+def _(region: Table, inputs: tuple[Stored, ...], target: Target) -> tuple[Stored, ...]:
+    return tuple(Stored(held.shape, activation(held.dtype, target), held.channels_last) for held in inputs)
 
 
 @lower.register
@@ -21,16 +28,17 @@ def _(region: Table, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], tar
     table = (region.table.astype(np.int32) + step).astype(out.dtype)
     limits = clamp(table, lowest)
     constants = (table if limits is None else limits,)
-    x = te.placeholder(held.physical, held.dtype, "x")
+    x = te.placeholder((prod(out_shape),), held.dtype, "x")
     c = te.placeholder(constants[0].shape, str(constants[0].dtype), "limits" if limits is not None else "table")
 
-    def element(*place: Expr) -> Expr:
-        value = x[place].astype("int32")
+    def element(i: Expr) -> Expr:
+        value = x[i].astype("int32")
         if limits is None:
             return c[value - lowest]
         return tirx.Min(tirx.Max(value + c[0], c[1]), c[2]).astype(out.dtype)
 
-    return Kernel(te.create_prim_func([x, c, te.compute(out.physical, element, "y")]), constants, out)
+    func = te.create_prim_func([x, c, te.compute(x.shape, element, "y")])
+    return Kernel(func if limits is not None else func.with_attr("tvmopt.op", "table"), constants, out)
 
 
 def clamp(table: np.ndarray, lowest: int) -> np.ndarray | None:
