@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .api import bench as bench
     from .api import compile as compile
     from .api import compress as compress
+    from .api import estimate as estimate
     from .api import inspect as inspect
     from .api import list_targets as list_targets
     from .api import load as load
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from .api import tune as tune
     from .api import verify as verify
 
-__all__ = ["bench", "compile", "compress", "inspect", "list_targets", "load", "open", "tune", "verify"]
+__all__ = ["bench", "compile", "compress", "estimate", "inspect", "list_targets", "load", "open", "tune", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import InputError, InternalError, TuningError, TvmoptError
+from .errors import InputError, InternalError, TuningError, TvmoptError, UnsupportedError
 from .model import Model
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .passes.pipeline import Io
     from .peers import Feeds, Runner
     from .report.bench import Comparison
+    from .report.estimate import Estimate
     from .report.inspect import Inspection
     from .report.samples import Samples
     from .report.verify import Verification
@@ -268,6 +269,28 @@ def tune(
         watchers = [one for one in (Page(Path(page)) if page else None, watch) if one is not None]
         with closing(LocalMeasurer(found, threads)) as measurer:
             return Campaign(tasks, database, measurer, limit, watch=watchers).run()
+
+
+def estimate(model: Model | Source, target: str | Path | Target = "host", *, sparsity: bool = True) -> Estimate:
+    """Tell what a model costs on a target whose accelerator is simulated: cycles, stalls, traffic and utilisation.
+
+    Raises UnsupportedError for a target without one, and for a model of which it takes nothing.
+    """
+    from . import target as targets
+    from .report import estimate as estimation
+    from .runtime.systolic.engine import Simulated
+
+    model, found = _model(model), targets.get(target)
+    if not isinstance(found.accelerator, targets.Systolic):
+        raise UnsupportedError(f"target {found.name} has no accelerator that is simulated", hint="see tvmopt bench")
+    engine = compile(model, found, sparsity=sparsity).engine
+    reasons = engine.manifest["accelerator"]["host_reasons"]
+    if not isinstance(engine, Simulated):
+        node, reason = next(iter(reasons.items()))
+        raise UnsupportedError(
+            f"the accelerator of {found.name} takes nothing of it", file=model.source, hint=f"'{node}': {reason}"
+        )
+    return estimation.estimate(model.source, found.name, list(engine.programs.values()), reasons)
 
 
 def inspect(model: Model | Source, *, sparsity: bool = True) -> Inspection:

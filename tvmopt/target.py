@@ -172,6 +172,10 @@ class Systolic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     dram_bytes_per_cycle: Annotated[int, msgspec.Meta(ge=1)]
     source: str
 
+    def __post_init__(self) -> None:
+        if self.accumulator_kib * 1024 < 4 * self.columns:
+            raise ValueError(f"accumulator_kib = {self.accumulator_kib} has no room for {self.columns} sums")
+
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A device family.

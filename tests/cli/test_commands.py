@@ -151,6 +151,15 @@ def test_bench_json(model: Path, tmp_path: Path) -> None:
     assert "needs the ONNX model" in table
 
 
+def test_estimate() -> None:
+    found = run_json("estimate", demo.INT8_MODEL, "-t", "edge/systolic-64x64")
+    assert found.keys() >= {"latency_us", "macs", "method", "cycles", "stall_cycles", "utilisation", "layers"}
+    printed = run("estimate", demo.INT8_MODEL, "-t", "edge/systolic-64x64")
+    assert f"cycles        {found['cycles']:,}: array {found['array_cycles']:,}, " in printed
+    assert "on the host   logits: not all of its inputs and outputs are 8-bit tensors\n" in printed
+    assert all(layer["name"] in printed for layer in found["layers"])
+
+
 def test_targets() -> None:
     listed = run("targets")
     for name in target.names():

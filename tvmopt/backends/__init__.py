@@ -65,8 +65,8 @@ def build(
     from . import cuda, emulated, library, static_c, vm
 
     facts = describe(model, target, threads) | {"backend": target.backend}
-    if programs:
-        facts["accelerator"] = {"host_reasons": model.host_reasons}
+    if programs is not None:
+        facts["accelerator"] = {"subgraphs": list(programs), "host_reasons": model.host_reasons}
     folder = TemporaryDirectory(prefix="tvmopt-")
     if target.backend == "static_c":
         if threads > 1:

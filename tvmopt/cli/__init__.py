@@ -9,7 +9,19 @@ import click
 
 from ..errors import InternalError, TvmoptError
 
-COMMANDS = ("demo", "inspect", "compress", "compile", "run", "verify", "bench", "tune", "records", "targets")
+COMMANDS = (
+    "demo",
+    "inspect",
+    "compress",
+    "compile",
+    "run",
+    "verify",
+    "bench",
+    "estimate",
+    "tune",
+    "records",
+    "targets",
+)
 
 
 class Commands(click.Group):

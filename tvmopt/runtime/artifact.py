@@ -89,7 +89,8 @@ class Artifact:
         manifest = vm.read_manifest(self.path)
         if manifest is None:
             library = Library(self.path)
-            return _simulated(library, self.path) if "accelerator" in library.manifest else library
+            subgraphs = library.manifest.get("accelerator", {}).get("subgraphs")
+            return _simulated(library, self.path) if subgraphs else library
         return cuda.Executable(self.path) if manifest["backend"] == "cuda" else vm.Executable(self.path)
 
     @property

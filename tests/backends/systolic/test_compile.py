@@ -134,6 +134,7 @@ def test_regions_larger_than_the_memory_are_the_host_s(tmp_path: Path) -> None:
             ("memory_kib = 8192", 'memory_kib = "8 MiB"'),
             r"Expected `int`, got `str` - at `\$\.accelerator\.memory_kib`",
         ),
+        (("columns = 64", "columns = 1048577"), r"accumulator_kib = 4096 has no room for 1048577 sums"),
         (("clock_mhz = 480", "clock_ghz = 1"), r"Object contains unknown field `clock_ghz` - at `\$\.accelerator`"),
     ],
 )

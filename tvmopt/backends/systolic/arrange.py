@@ -37,7 +37,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Arranged:
-    """One step on tensors in memory. source: the step that it is, or a part of; axes: of a permutation in memory."""
+    """One step on tensors in memory: a region, or a permutation of a tensor's axes as they lie there.
+
+    source : the step of the graph that it is, or that needs it.
+    """
 
     source: Step
     op: Region | Transpose

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import UnsupportedError
+from ...runtime.systolic.commands import PARAMETERS
 from ...target import Systolic
 from ..plan import Buffer, Plan, place
 from .arrange import Arrangement, Memory
@@ -25,7 +26,7 @@ class Buffers:
 
 def weight_buffers(machine: Systolic) -> Buffers:
     """Where they are, and how many bytes all of them take."""
-    tile, columns = (aligned(size) for size in (machine.rows * machine.columns, 8 * machine.columns))
+    tile, columns = (aligned(size) for size in (machine.rows * machine.columns, PARAMETERS * machine.columns))
     return Buffers((0, tile), (2 * tile, 2 * tile + columns), 2 * (tile + columns))
 
 

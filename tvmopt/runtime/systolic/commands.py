@@ -16,6 +16,9 @@ from ...target import Systolic
 FORMAT = 1
 """Version of the machine form."""
 
+PARAMETERS = 8
+"""Bytes of the multiplier and the bias of a column."""
+
 Dtype = Literal["int8", "uint8"]
 Pair = tuple[int, int]
 Shape = tuple[int, ...]

@@ -23,13 +23,25 @@ from typing import Literal
 import numpy as np
 
 from ...errors import ArtifactError
-from .commands import Binary, Command, Layer, Load, Move, Output, Permute, Pool, Program, Store, Stream, Weights, Window
+from .commands import (
+    PARAMETERS,
+    Binary,
+    Command,
+    Layer,
+    Load,
+    Move,
+    Output,
+    Permute,
+    Pool,
+    Program,
+    Store,
+    Stream,
+    Weights,
+    Window,
+)
 
 _LINE = 64
 """Bytes of on-chip memory whose use is remembered together."""
-
-_PARAMETERS = 8
-"""Bytes of the multiplier and the bias of a column."""
 
 Span = tuple[int, int]
 """First byte and size."""
@@ -202,7 +214,7 @@ class _Clock:
             raise ArtifactError(f"{command.pixels} rows of sums are more than the accumulators have room for")
         reads, writes = [(self.window.at, self.window.size)], []
         if command.parameters is not None:
-            reads.append((command.parameters, _PARAMETERS * command.columns))
+            reads.append((command.parameters, PARAMETERS * command.columns))
             writes.append((self.output.to, self.window.pixels * self.output.channels))
         cycles = command.pixels + self.machine.rows + self.machine.columns - 2
         self.run("compute", cycles, reads, writes)
@@ -211,7 +223,7 @@ class _Clock:
         sums = command.pixels * command.columns
         self.count.accumulators += 4 * sums * (command.add + (command.parameters is None))
         if command.parameters is not None:
-            self.count.chip_read += _PARAMETERS * command.columns
+            self.count.chip_read += PARAMETERS * command.columns
             self.count.chip_write += sums
 
     @step.register
