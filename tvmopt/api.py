@@ -216,6 +216,9 @@ def tune(
     budget: str,
     threads: int = 1,
     sparsity: bool = True,
+    tracker: str | None = None,
+    key: str | None = None,
+    flush_kib: int = 0,
     page: str | PathLike[str] | None = None,
     log_file: str | PathLike[str] | None = None,
     watch: Callable[[Campaign], None] | None = None,
@@ -231,6 +234,10 @@ def tune(
                beside it.
     budget   : of this run: "8h", "30min", "500trials", or "until 1% gain per 30min".
     threads, sparsity : what the models will be compiled with.
+    tracker, key : measure on the boards of that key, which TVM's RPC tracker at "HOST:PORT" has (docs/boards.md), and
+               not on this machine.
+    flush_kib : memory to read before each run that is timed, to find out how schedules do when a cache of that size
+               holds other data.
     page     : an HTML page to write as it goes.
     log_file : a file to append a line a trial to.
     watch    : called with the campaign after every batch.
@@ -245,15 +252,18 @@ def tune(
     from . import frontend
     from . import target as targets
     from .passes import pipeline
+    from .tuning.board import Tracker
     from .tuning.budget import Budget
     from .tuning.campaign import Campaign, logged
     from .tuning.extract import extract
     from .tuning.local import LocalMeasurer
     from .tuning.page import Page
     from .tuning.records import Records
+    from .tuning.rpc import RpcMeasurer
 
     found, limit = targets.get(target), Budget.parse(budget)
     _check_threads(threads)
+    boards = None if tracker is None else Tracker.parse(tracker, key)
     several = models if isinstance(models, Sequence) and not isinstance(models, str | bytes) else [models]
     loaded = [_model(model) for model in several]
     grouped = []
@@ -267,7 +277,13 @@ def tune(
         if not tasks:
             raise TuningError(f"no kernel has a schedule rule with decisions for {found.name}", file=names)
         watchers = [one for one in (Page(Path(page)) if page else None, watch) if one is not None]
-        with closing(LocalMeasurer(found, threads)) as measurer:
+        flush = flush_kib * 1024
+        measurer: LocalMeasurer | RpcMeasurer
+        if boards is None:
+            measurer = LocalMeasurer(found, threads, flush_bytes=flush)
+        else:
+            measurer = RpcMeasurer(found, boards, threads, flush_bytes=flush)
+        with closing(measurer):
             return Campaign(tasks, database, measurer, limit, watch=watchers).run()
 
 

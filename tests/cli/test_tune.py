@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import onnx
@@ -16,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.report.models import residual
+from tests.tuning.boards import KEY, Boards
 from tvmopt.cli import main
 
 
@@ -55,11 +57,25 @@ def test_tune_then_compile(model: Path, tmp_path: Path) -> None:
     assert compared["rows"][0]["status"] == "ok"
 
 
+def test_tune_on_a_board(model: Path, tmp_path: Path) -> None:
+    with closing(Boards([sys.executable])) as boards:
+        boards.add()
+        where = "--tracker", str(boards.tracker), "--key", KEY
+        done = invoke("tune", model, "--records", tmp_path / "r.db", "--budget", "4trials", *where, "--json")
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    assert (found["trials"], found["failed"]) == (4, 0)
+    assert found["best_us"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--budget", "soon"], "'soon' is no budget"),
         (["--budget", "9trials", "-t", "arm/cortex-m4"], "arm/cortex-m4"),
+        (["--budget", "9trials", "--tracker", "somewhere"], "tracker is 'somewhere', not HOST:PORT"),
+        (["--budget", "9trials", "--tracker", "localhost:9"], "needs the key of the boards"),
+        (["--budget", "9trials", "--tracker", "localhost:9", "--key", "a"], "no RPC tracker at localhost:9"),
         (["--budget", "9trials", "--page", "none/page.html"], "none/page.html: the page cannot be written"),
         (["--budget", "9trials", "--log", "none/log"], "the log cannot be written"),
         (["--budget", "9trials", "--records", "none/r.db"], "none/r.db: it cannot be opened"),

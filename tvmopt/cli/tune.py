@@ -21,6 +21,16 @@ from . import options, terminal
 @options.threads
 @options.shapes
 @options.sparsity
+@click.option("--tracker", metavar="HOST:PORT", help="Measure on boards that this RPC tracker has (docs/boards.md).")
+@click.option("--key", help="Of the boards to measure on.")
+@click.option(
+    "--flush-cache",
+    "flush_kib",
+    metavar="KIB",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Read before each timed run.",
+)
 @click.option("--page", type=options.file, help="The HTML page to write.  [default: beside the records]")
 @click.option("--log", type=options.file, help="The log file to write, a line a trial.  [default: beside the records]")
 @options.as_json
@@ -32,6 +42,9 @@ def command(
     threads: int,
     shapes: options.Shapes,
     sparsity: bool,
+    tracker: str | None,
+    key: str | None,
+    flush_kib: int,
     page: Path | None,
     log: Path | None,
     as_json: bool,
@@ -52,6 +65,9 @@ def command(
             budget=budget,
             threads=threads,
             sparsity=sparsity,
+            tracker=tracker,
+            key=key,
+            flush_kib=flush_kib,
             page=page,
             log_file=log,
             watch=live,

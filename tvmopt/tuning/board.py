@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import TuningError
+from ..errors import InputError, TuningError
 from . import trial
 from .builder import Built
 from .task import Result
@@ -33,6 +33,16 @@ class Tracker:
     host: str
     port: int
     key: str
+
+    @staticmethod
+    def parse(address: str, key: str | None) -> Tracker:
+        """From "HOST:PORT" and a key. Raises InputError for anything else."""
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise InputError(f"tracker is '{address}', not HOST:PORT")
+        if not key:
+            raise InputError("a tracker needs the key of the boards to use")
+        return Tracker(host, int(port), key)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

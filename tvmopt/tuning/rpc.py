@@ -45,6 +45,7 @@ class RpcMeasurer:
         self,
         target: Target,
         tracker: Tracker,
+        threads: int = 1,
         *,
         builders: int | None = None,
         building: Limits = BUILDING,
@@ -63,7 +64,7 @@ class RpcMeasurer:
             have = ", ".join(f"{key} ({count})" for key, count in sorted(found.items())) or "none at all"
             raise TuningError(f"the tracker at {tracker} has no board of key '{tracker.key}'", hint=f"it has {have}")
         self.best: dict[str, float] = {}
-        self._workshop = Workshop(target, 1, builders, building)
+        self._workshop = Workshop(target, threads, builders, building)
         self._setup = Setup(tracker, trial.compile_program(target, self._workshop.path))
         self._running, self._flush_bytes = running, flush_bytes
         self._workers: list[Worker] = []
