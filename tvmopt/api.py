@@ -181,6 +181,8 @@ def bench(
             was compiled, since other runtimes need the ONNX file.
     vs    : names of ``tvmopt.peers.NAMES``; one that cannot run the model is listed with the reason.
     records : see ``compile``.
+
+    Raises UnsupportedError for a target whose accelerator is simulated here: the time of that says nothing.
     """
     from . import peers
     from . import target as targets
@@ -192,6 +194,7 @@ def bench(
     if isinstance(model, Model | str | PathLike):
         model = _model(model)
         found, name = targets.get(target).name, model.source
+        _check_not_simulated(found, targets.get(target).accelerator)
         artifact = compile(model, target, threads=threads, sparsity=sparsity, records=records)
         feeds = next(iter(_samples(model, None, 1)))
         runners["tvmopt"] = _once(artifact, feeds)
@@ -203,6 +206,7 @@ def bench(
                 refused[peer] = str(refusal)
     else:
         found, name, threads = model.manifest["target"], model.manifest["source"], model.manifest["threads"]
+        _check_not_simulated(found, model.manifest.get("accelerator"))
         runners["tvmopt"] = _once(model, next(iter(samples.random(model.inputs, {}, 1))))
         refused = dict.fromkeys(vs, "needs the ONNX model")
     return timing.compare(name, found, threads, runners, refused)
@@ -427,6 +431,13 @@ def _samples(model: Model, data: Path | None, count: int) -> Samples:
 
 def _once(artifact: Artifact, feeds: Feeds) -> Runner:
     return lambda: artifact.run(feeds)
+
+
+def _check_not_simulated(target: str, accelerator: object) -> None:
+    if accelerator is not None:
+        raise UnsupportedError(
+            f"the accelerator of {target} is simulated, and is not timed", hint="see tvmopt estimate"
+        )
 
 
 def _check_threads(threads: int) -> None:

@@ -26,6 +26,12 @@ def test_folding_dead_channels_saves_what_they_cost() -> None:
     assert folded.dram_read_bytes < whole.dram_read_bytes
 
 
+def test_simulated_accelerators_are_not_timed() -> None:
+    for model in (demo.INT8_MODEL, tvmopt.compile(demo.INT8_MODEL, TARGET)):
+        with pytest.raises(UnsupportedError, match=rf"the accelerator of {TARGET} is simulated, and is not timed"):
+            tvmopt.bench(model, TARGET)
+
+
 def test_targets_that_are_not_simulated() -> None:
     with pytest.raises(UnsupportedError, match="target x86/generic has no accelerator that is simulated"):
         tvmopt.estimate(demo.INT8_MODEL, "x86/generic")
