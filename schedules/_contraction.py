@@ -81,12 +81,12 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     else:
         sch.blockize(lane)
         sch.tensorize(sch.get_loops(out)[-1], _intrinsics.narrow(packed))
-    for name in ("stage", "pack"):
+    for name, prepare in (("stage", copy), ("pack", _pack)):
         if (block := find(sch, name)) is not None:
             if by_row and space:
                 sch.compute_at(block, space[-1], preserve_unit_loops=True)
             else:
-                copy(sch, func, block)
+                prepare(sch, func, block)
     return sch
 
 
@@ -140,6 +140,25 @@ def tiles_per_visit(rows: int, blocks: int, block_bytes: int, row_bytes: int, pi
     if weights <= L1_BYTES // 2 or weights * ceil(rows / pixels) < rows * row_bytes * tiles:
         return tiles
     return 1
+
+
+def _pack(sch: Schedule, func: PrimFunc, pack: SBlockRV) -> None:
+    """The second factor of a product of activations as its multiply-add wants it; sums of rows and columns."""
+    given, packed = sch.get(pack).reads[0].source, sch.get(pack).writes[0].source
+    *_, blocks, steps, lanes, depth = (int(extent) for extent in packed.shape)
+    whole = [int(extent) for extent in given.shape[-2:]] == [steps * depth, blocks * lanes]
+    if whole and depth == 4 and str(given.dtype) == "uint8":
+        *outer, lane, _ = sch.get_loops(pack)
+        parallel(sch, func, sch.fuse(*outer))
+        sch.tensorize(lane, _intrinsics.interleave())
+    else:
+        copy(sch, func, pack)
+    for name in ("row_sums", "column_sums"):
+        if (sums := find(sch, name)) is not None:
+            *_, last, length = sch.get_loops(sums)
+            if name == "column_sums":
+                sch.reorder(length, last)  # columns are neighbours
+            sch.decompose_reduction(sums, length)
 
 
 def _accumulate(sch: Schedule, acc: SBlockRV, lead: int, multiply_add: str | None, short: bool) -> None:

@@ -135,6 +135,43 @@ def _narrowed(sums: Buffer, vectors: int) -> Expr:
     return T.reinterpret(Shuffle([T.reinterpret(packed, dtype="int32x16")], order), dtype=f"uint8x{16 * vectors}")
 
 
+@cache
+def interleave() -> str:
+    """4 rows of 16 bytes, side by side for ``broadcast`` and 128 lower. Registers it and gives its name."""
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, c: T.handle) -> None:
+        stride = T.int32()
+        A = T.match_buffer(a, (4, 16), "uint8", strides=[stride, 1], offset_factor=1)
+        C = T.match_buffer(c, (16, 4), "int8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:4, 0:16])
+            T.writes(C[0:16, 0:4])
+            for lane, row in T.grid(16, 4):
+                with T.sblock("pack"):
+                    vl, vr = T.axis.remap("SS", [lane, row])
+                    C[vl, vr] = T.Cast("int8", T.Cast("int32", A[vr, vl]) - 128)
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, c: T.handle) -> None:
+        stride = T.int32()
+        A = T.match_buffer(a, (4, 16), "uint8", strides=[stride, 1], offset_factor=1)
+        C = T.match_buffer(c, (16, 4), "int8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:4, 0:16])
+            T.writes(C[0:16, 0:4])
+            C[0, T.ramp(T.int32(0), 1, 64)] = _interleaved(A)
+
+    return _register("tvmopt.interleave", description, implementation)
+
+
+def _interleaved(rows: Buffer) -> Expr:
+    """See ``interleave``. To take off 128 is to flip the top bit."""
+    vectors = [rows.vload([row, 0], dtype="uint8x16") for row in range(4)]
+    mixed = Shuffle(vectors, [16 * row + lane for lane in range(16) for row in range(4)])
+    return T.reinterpret(mixed ^ T.broadcast(T.uint8(128), 64), dtype="int8x64")
+
+
 def step(lanes: int, depth: int, acc: Expr, x: Expr, w: Expr) -> Expr:
     """The sums after one step: x is int32 x lanes, ``depth`` elements in each."""
     call, sums = _CALLS[lanes, depth], f"int32x{lanes}"

@@ -10,7 +10,7 @@ from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import MatMul
 
 from .harness import RUNNABLE, check
-from .strategies import activation_matmuls, matmuls
+from .strategies import activation_matmuls, matmuls, tensor
 
 
 @pytest.mark.parametrize("target", RUNNABLE)
@@ -35,3 +35,17 @@ def test_largest_sums(target, dtype):
         region = MatMul(a, b, weight, np.array([0, 2**31 - 1, -(2**31)], np.int32), None, (0, 0))
         check(region, x, target=targets.get(target))
         check(replace(region, weight=None, bias=None), x, weight, target=targets.get(target))
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("dtypes", [("uint8", "uint8"), ("int8", "int8"), ("uint8", "int8")])
+@pytest.mark.parametrize("zero_points", [(0, 128), (117, 120), (255, 0)])
+def test_activations_that_fill_vectors(target, dtypes, zero_points):
+    """Rows are interleaved by instructions, and the product of zero points is part of the sum."""
+    a, b = (
+        QParams.per_tensor(0.1, zero_point - (0 if dtype == "uint8" else 128), dtype)
+        for dtype, zero_point in zip(dtypes, zero_points, strict=True)
+    )
+    region = MatMul(a, b, None, None, QParams.per_tensor(20.0, 100, "uint8"), (3, 250))
+    x, y = tensor((2, 1, 7, 12), dtypes[0]), tensor((1, 3, 12, 48), dtypes[1], seed=1)
+    check(region, x, y, target=targets.get(target), threads=2)

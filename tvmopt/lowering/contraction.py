@@ -69,20 +69,35 @@ def finish(
     channels: int,
     epilogue: Epilogue | DynamicEpilogue,
     form: Packing,
+    correction: Callable[[Place, Expr], Expr] | None = None,
 ) -> tvm.tirx.PrimFunc:
-    """The function of ``inputs`` whose output [*space, channels] is ``epilogue(sum, channel)`` at every place."""
-    out = requantized(acc, (*acc.shape[:-2], channels), epilogue, form)
+    """The function of ``inputs`` whose output [*space, channels] is ``epilogue(sum, channel)`` at every place.
+
+    correction : what is added to the sum at ``(place, channel)``.
+    """
+    out = requantized(acc, (*acc.shape[:-2], channels), epilogue, form, correction)
     return te.create_prim_func([*inputs, out]).with_attr("tvmopt.op", "contraction")
 
 
-def requantized(acc: te.Tensor, shape: Sequence[int], epilogue: Epilogue | DynamicEpilogue, form: Packing) -> te.Tensor:
+def requantized(
+    acc: te.Tensor,
+    shape: Sequence[int],
+    epilogue: Epilogue | DynamicEpilogue,
+    form: Packing,
+    correction: Callable[[Place, Expr], Expr] | None = None,
+) -> te.Tensor:
     """``out[*shape]`` from sums [*shape[:-1], blocks, lanes]: at once, or by way of "scaled", the int32 elements.
 
     The latter where whole vectors of them are made bytes by one instruction.
     """
 
     def element(value: Callable[[Expr, Expr], Expr]) -> Callable[..., Expr]:
-        return lambda *index: value(acc(*index[:-1], index[-1] // form.lanes, index[-1] % form.lanes), index[-1])
+        def at(*index: Expr) -> Expr:
+            *place, channel = index
+            total = acc(*place, channel // form.lanes, channel % form.lanes)
+            return value(total if correction is None else total + correction(place, channel), channel)
+
+        return at
 
     if isinstance(epilogue, Epilogue) and epilogue.bounded and form.narrows and shape[-1] % form.lanes == 0:
         scaled = te.compute(shape, element(epilogue.rounded), name="scaled")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
@@ -66,13 +66,24 @@ def epilogue_of(
 
 
 def _activations(region: MatMul, inputs: Sequence[Stored], out_shape: tuple[int, ...], target: Target) -> Kernel:
-    """Both factors are centered to 16 bits as they are staged, so their sum of products needs no correction."""
+    """Both factors are packed at run time.
+
+    Where bytes are multiplied they stay as they are, and ``a_zp * sum(b) + b_zp * sum(a) - K * a_zp * b_zp`` is
+    taken off the sum of their products. Elsewhere they are centered to 16 bits first.
+    """
     sources = [te.placeholder(x.physical, x.dtype, f"x{i}") for i, x in enumerate(inputs)]
     a, b = sources[0], sources[-1]
-    form = Packing(choose(target, "int16").lanes, choose(target, "int16").depth, "int16", "int16")
     *batch, m, n = out_shape
-    left = _staged_rows(a, form, _zero_point(region, inputs[0], sources))
-    right = _staged_columns(b, form, int(as_stored(region.b, inputs[-1]).zero_point))
+    form = choose(target, inputs[0].dtype, np.zeros(0))
+    a_zp, b_zp = _zero_point(region, inputs[0], sources), int(as_stored(region.b, inputs[-1]).zero_point)
+    correction = None
+    if form.depth == 4:
+        shift, lowered = form.shift(inputs[0].dtype), 128 if inputs[-1].dtype == "uint8" else 0
+        left, right = _staged_rows(a, form, -shift), _staged_columns(b, form, lowered)
+        correction = _correction(a, b, (shift, -lowered), (a_zp + shift, b_zp - lowered))
+    else:
+        form = Packing(form.lanes, form.depth, "int16", "int16")
+        left, right = _staged_rows(a, form, a_zp), _staged_columns(b, form, b_zp)
     acc = contract(
         (*batch, m),
         right,
@@ -81,8 +92,35 @@ def _activations(region: MatMul, inputs: Sequence[Stored], out_shape: tuple[int,
     )
     zeros, reach = np.zeros(n, np.int64), np.full(n, int(a.shape[-1]) * 255**2)
     epilogue = epilogue_of(region, inputs[0], sources, 0, zeros, target, reach)
-    func = finish([*sources, *epilogue.params], acc, out_shape[-1], epilogue, form)
+    func = finish([*sources, *epilogue.params], acc, out_shape[-1], epilogue, form, correction)
     return Kernel(func, epilogue.constants, Stored(out_shape, epilogue.dtype))
+
+
+def _correction(
+    a: te.Tensor, b: te.Tensor, shifts: tuple[int, int], zero_points: tuple[Expr, int]
+) -> Callable[[Place, Expr], Expr]:
+    """What is added to the sum of products of factors that are not centered, at a place and in a column.
+
+    shifts : what the factors are multiplied higher than they are stored; zero_points : of what is multiplied.
+    """
+    length = int(a.shape[-1])
+    a_zp, b_zp = zero_points
+    k = te.reduce_axis((0, length), "k")
+    rows = te.compute(
+        a.shape[:-1], lambda *place: te.sum(a(*place, k).astype("int32") + shifts[0], axis=k), name="row_sums"
+    )
+    columns = te.compute(
+        (*b.shape[:-2], b.shape[-1]),
+        lambda *at: te.sum(b(*at[:-1], k, at[-1]).astype("int32") + shifts[1], axis=k),
+        name="column_sums",
+    )
+
+    def correction(place: Place, column: Expr) -> Expr:
+        *batch, row = place
+        in_rows = rows(*_broadcast(batch, a.shape), row) * b_zp
+        return a_zp * (length * b_zp - columns(*_broadcast(batch, b.shape), column)) - in_rows
+
+    return correction
 
 
 def _zero_point(region: MatMul, a: Stored, sources: Sequence[te.Tensor]) -> Expr:
@@ -90,9 +128,11 @@ def _zero_point(region: MatMul, a: Stored, sources: Sequence[te.Tensor]) -> Expr
 
 
 def _staged_rows(a: te.Tensor, form: Packing, zero_point: Expr) -> te.Tensor:
-    """a [*batch, M, K], centered, with zeros up to a whole step."""
+    """a [*batch, M, K] less its zero point, with zeros up to a whole step."""
     *lead, length = (int(extent) for extent in a.shape)
     padded = form.steps(length) * form.depth
+    if str(a.dtype) == form.x and padded == length and isinstance(zero_point, int) and zero_point == 0:
+        return a
 
     def element(*index: Expr) -> Expr:
         value = (a(*index).astype("int32") - zero_point).astype(form.x)
