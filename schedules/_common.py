@@ -20,12 +20,14 @@ class Product:
     lanes : sums side by side in a vector.
     depth : products that one step adds to each; 1 where they are added one by one.
     w     : dtype of the weights.
+    pairs : whether two weights of every four are stored (2:4).
     """
 
     op: str
     lanes: int
     depth: int
     w: str
+    pairs: bool = False
 
     @staticmethod
     def of(func: PrimFunc) -> Product | None:
@@ -34,10 +36,11 @@ class Product:
         if op not in ("contraction", "depthwise"):
             return None
         sch = Schedule(func)
-        weight = sch.get(sch.get_sblock("acc")).reads[-1].source
+        reads = [read.source for read in sch.get(sch.get_sblock("acc")).reads]
+        weight, pairs = reads[-1], any(read.name == "positions" for read in reads)
         if op == "depthwise" and find(sch, "columns") is None:
             return Product(op, int(weight.shape[-1]), 1, str(weight.dtype))
-        return Product(op, int(weight.shape[-2]), int(weight.shape[-1]), str(weight.dtype))
+        return Product(op, int(weight.shape[-2]), int(weight.shape[-1]), str(weight.dtype), pairs)
 
 
 class Decisions:

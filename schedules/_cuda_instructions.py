@@ -56,6 +56,14 @@ __forceinline__ __device__ void tvmopt_mma(int *c, const int *a, const int *b) {
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 """,
+    "tvmopt_mma_sp": """
+__forceinline__ __device__ void tvmopt_mma_sp(int *c, const int *a, const int *b, int e) {
+  asm("mma.sp::ordered_metadata.sync.aligned.m16n8k64.row.col.s32.s8.u8.s32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9, %10, %11}, {%0, %1, %2, %3}, %12, 0;"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]), "r"(e));
+}
+""",
     "tvmopt_load16": """
 __forceinline__ __device__ void tvmopt_load16(int *to, const void *from) { *(int4 *)to = *(const int4 *)from; }
 """,
@@ -63,6 +71,9 @@ __forceinline__ __device__ void tvmopt_load16(int *to, const void *from) { *(int
 __forceinline__ __device__ void tvmopt_dp4a(int *c, int a, int b) {
   asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(*c) : "r"(a), "r"(b));
 }
+""",
+    "tvmopt_store4": """
+__forceinline__ __device__ void tvmopt_store4(void *to, const void *from) { *(int *)to = *(const int *)from; }
 """,
     "tvmopt_store8": """
 __forceinline__ __device__ void tvmopt_store8(void *to, const void *from) { *(int2 *)to = *(const int2 *)from; }
@@ -79,8 +90,9 @@ def call(name: str, *args: Expr) -> Expr:
     ldmatrix(r, row)        : four matrices of 8 x 16 bytes, whose rows lie where lanes 0-7, 8-15, ... say, to a word of
                               each for every lane.
     mma(c, a, b)            : c[16, 8] += a[16, 32] (u8) b[32, 8] (s8), spread over the warp.
+    mma_sp(c, a, b, e)      : c[16, 8] += a[16, 64] (s8, 2:4) b[64, 8] (u8); e says where a's pairs were.
     load16(to, from)        : 16 bytes to registers.
     dp4a(c, a, b)           : *c += the products of four u8 and four s8.
-    store8(to, from)        : 8 bytes from registers to global memory.
+    store4(to, from), store8(to, from) : 4 or 8 bytes from registers to global memory.
     """
     return call_intrin("", "tirx.cuda.func_call", f"tvmopt_{name}", *args, StringImm(_SOURCES[f"tvmopt_{name}"]))

@@ -15,6 +15,7 @@ first in every other four rows, so that eight rows can be read without a bank be
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any, Protocol
 
@@ -23,14 +24,25 @@ from tvm import tirx
 from tvm.ir import Call, Range
 from tvm.s_tir import SBlock, SBlockRealize, Schedule
 from tvm.sym import Analyzer
+from tvm.target import Target
 from tvm.tirx import ForKind, PrimFunc, Stmt
 from tvm_ffi import structural_map
 
-from ._common import find
+from ._common import Product, find
 from ._cuda_instructions import call
-from ._cuda_tile import STEP, Tile, uses
+from ._cuda_tile import STEP, Shape, Tile, tiles, uses
 
 Expr = Any
+
+WORDS = 2
+"""Words that tell where the pairs of a channel's step were."""
+
+ORDERED = 0x44444444
+"""The first two of every four: what positions must be where there are no weights."""
+
+
+Place = Callable[..., Expr]
+"""Where something lies in shared memory."""
 
 
 class Multiply(Protocol):
@@ -47,27 +59,44 @@ class Multiply(Protocol):
     sums: int
     scratch: int
 
-    def step(self, thread: Expr, c: Expr, r: Expr, x: Callable[..., Expr], w: Callable[..., Expr]) -> Stmt:
+    def step(self, thread: Expr, c: Expr, r: Expr, x: Place, w: Place, e: Place) -> Stmt:
         """Add one step's products to the sums ``c``; ``r`` are registers for operands.
 
         x(row, half), w(block, row, half) : where 16 bytes lie in shared memory. The rows of a block of weights are its
-        channels in the order of ``channel_row``.
+        channels in the order of ``channel_row``. Of pairs a step has 64 bytes of a row of x, which are four "halves".
+        e(block, channel, word) : where 16 weights of pairs were.
         """
         ...
 
     def groups(self, thread: Expr) -> list[tuple[Expr, Expr, list[int]]]:
-        """What ``thread`` has at the end: rows, the first of 8 neighbouring channels, the registers of their sums."""
+        """What ``thread`` has at the end: rows, the first of neighbouring channels, the registers of their sums."""
+        ...
+
+    def channel_row(self, channel: Expr) -> Expr:
+        """The row in shared memory of a block's channel."""
         ...
 
 
-def channel_row(channel: Expr) -> Expr:
-    """The row in shared memory of a block's channel: a lane's pairs of columns in four products are 8 neighbours."""
+def eight_columns(channel: Expr) -> Expr:
+    """An order of a block's channels in which a lane's two columns of four products are 8 neighbours."""
     return channel % 8 // 2 * 8 + channel // 8 * 2 + channel % 2
 
 
-def kernel(func: PrimFunc, tile: Tile, multiply: Multiply) -> Schedule:
-    """The scheduled function."""
-    return Schedule(_Builder(func, tile, multiply).build())
+@dataclass(frozen=True)
+class Tiles:
+    """A schedule rule: takes contractions of 8-bit weights, of pairs of them or not, with one kind of multiply-adds."""
+
+    multiply: Callable[[Tile], Multiply]
+    pairs: bool = False
+
+    def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | list[Schedule] | None:
+        """The schedule of ``func``, or those to choose from; None for anything else."""
+        product = Product.of(func)
+        if product is None or product != Product("contraction", STEP, STEP, "int8", self.pairs):
+            return None
+        cuts = tiles(Shape.of(func, product), tunable)
+        found = [Schedule(_Builder(func, cut, self.multiply(cut)).build()) for cut in cuts]
+        return found if tunable else found[0]
 
 
 def loop(extent: int, body: Callable[[Expr], Stmt], kind: ForKind = ForKind.UNROLLED) -> Stmt:
@@ -105,11 +134,15 @@ class _Builder:
         self.tap_extents, self.own_steps = extents[:-2], extents[-2]
         product = acc.body.value.b
         self.x_value, self.weight = product.a.value, product.b.value.source
+        self.positions = next((read.source for read in acc.reads if read.source.name == "positions"), None)
+        self.spread = 1 if self.positions is None else 2
         self.rows, self.steps = prod(self.space), prod(extents[:-1])
         self.x, self.w = (
             tirx.decl_buffer((tile.stages * tile.steps * size * STEP,), dtype, name, scope="shared", data_alignment=16)
-            for name, dtype, size in (("x_tile", "uint8", tile.rows), ("w_tile", "int8", tile.columns))
+            for name, dtype, size in (("x_tile", "uint8", self.spread * tile.rows), ("w_tile", "int8", tile.columns))
         )
+        words = (tile.stages * tile.steps * tile.columns * WORDS,)
+        self.e = tirx.decl_buffer(words, "int32", "positions_tile", scope="shared", data_alignment=16)
         self.c, self.r = (
             tirx.decl_buffer((count,), "int32", name, scope="local", data_alignment=16)
             for name, count in (("sums", multiply.sums), ("operands", multiply.scratch))
@@ -125,9 +158,10 @@ class _Builder:
             ("blockIdx.y", column_block, -(-self.blocks * STEP // tile.columns)),
             ("threadIdx.x", thread, threads),
         ]
+        for _, var, extent in grid:
+            self.analyzer.bind(var, Range(0, extent))
         body: Stmt = self._tile(row_block, column_block, thread)
         for tag, var, extent in reversed(grid):
-            self.analyzer.bind(var, Range(0, extent))
             axis = tirx.IterVar(Range(0, extent), var, tirx.IterVar.ThreadIndex, tag)
             body = tirx.For(var, tirx.const(0), tirx.const(extent), ForKind.THREAD_BINDING, body, axis)
         root = SBlock([], [], [], "root", body)
@@ -157,7 +191,7 @@ class _Builder:
                 ]
             )
 
-        buffers = (self.x, self.w, self.c, self.r, self.y)
+        buffers = [self.x, self.w, *([] if self.positions is None else [self.e]), self.c, self.r, self.y]
         return tirx.SeqStmt(
             [
                 *(tirx.AllocBuffer(buffer) for buffer in buffers),
@@ -171,7 +205,7 @@ class _Builder:
         )
 
     def _x_at(self, slot: Expr, step: Expr, row: Expr, half: Expr) -> Expr:
-        return self._at(self.tile.rows, slot, step, row, half)
+        return self._at(self.tile.rows, slot * self.spread, step * self.spread + half // 2, row, half % 2)
 
     def _w_at(self, slot: Expr, step: Expr, block: Expr, row: Expr, half: Expr) -> Expr:
         return self._at(self.tile.columns, slot, step, block * STEP + row, half)
@@ -186,14 +220,19 @@ class _Builder:
             self.r,
             lambda row, half: at(self.x, self._x_at(slot, step, row, half)),
             lambda block, row, half: at(self.w, self._w_at(slot, step, block, row, half)),
+            lambda block, channel, word: self.e[self._e_at(slot, step, block, channel) + word],
         )
+
+    def _e_at(self, slot: Expr, step: Expr, block: Expr, channel: Expr) -> Expr:
+        return ((slot * self.tile.steps + step) * self.tile.columns + block * STEP + channel) * WORDS
 
     def _load(self, stage: Expr, row_block: Expr, column_block: Expr, thread: Expr) -> Stmt:
         tile, slot = self.tile, stage % self.tile.stages
 
         def rows(i: Expr) -> Stmt:
             chunk = i * self.multiply.threads + thread
-            half, step, row = chunk % 2, chunk // 2 % tile.steps, chunk // (2 * tile.steps)
+            halves = 2 * self.spread
+            half, step, row = chunk % halves, chunk // halves % tile.steps, chunk // (halves * tile.steps)
             place = row_block * tile.rows + row
             to = self._x_at(slot, step, row, half)
             return self._gather(to, place, column_block * (tile.columns // STEP), stage * tile.steps + step, half)
@@ -202,7 +241,7 @@ class _Builder:
             chunk = i * self.multiply.threads + thread
             half, channel, rest = chunk % 2, chunk // 2 % STEP, chunk // (2 * STEP)
             step, block = rest % tile.steps, rest // tile.steps
-            to = self._w_at(slot, step, block, channel_row(channel), half)
+            to = self._w_at(slot, step, block, self.multiply.channel_row(channel), half)
             block = column_block * (tile.columns // STEP) + block
             at_step = stage * tile.steps + step
             taps = _unravel(at_step // self.own_steps, self.tap_extents)
@@ -210,14 +249,26 @@ class _Builder:
             inside = self._simple(tirx.all(block < self.blocks, at_step < self.steps))
             return run("copy16", at(self.w, to), source, inside, 0)
 
+        def positions(i: Expr) -> Stmt:
+            chunk = i * self.multiply.threads + thread
+            channel, step, block = chunk % 16 * 2, chunk // 16 % tile.steps, chunk // (16 * tile.steps)
+            to = self._e_at(slot, step, block, channel)
+            block = column_block * (tile.columns // STEP) + block
+            at_step = stage * tile.steps + step
+            taps = _unravel(at_step // self.own_steps, self.tap_extents)
+            source = at(self.positions, block, *taps, at_step % self.own_steps, channel, 0)
+            inside = self._simple(tirx.all(block < self.blocks, at_step < self.steps))
+            return run("copy16", at(self.e, to), source, inside, ORDERED)
+
         def chunks(count: int, body: Callable[[Expr], Stmt]) -> Stmt:
-            each, rest = divmod(2 * count * tile.steps, self.multiply.threads)
+            each, rest = divmod(count * tile.steps, self.multiply.threads)
             parts = [loop(each, body)] if each else []
             if rest:
                 parts.append(tirx.IfThenElse(thread < rest, body(tirx.const(each)), None))
             return tirx.SeqStmt(parts) if len(parts) > 1 else parts[0]
 
-        return tirx.SeqStmt([chunks(tile.rows, rows), chunks(tile.columns, weights)])
+        copies = [chunks(2 * self.spread * tile.rows, rows), chunks(2 * tile.columns, weights)]
+        return tirx.SeqStmt(copies if self.positions is None else [*copies, chunks(tile.columns // 2, positions)])
 
     def _gather(self, to: Expr, row: Expr, block: Expr, step: Expr, half: Expr) -> Stmt:
         """Copy half a step of a row."""
@@ -230,7 +281,12 @@ class _Builder:
         beyond = self._simple(tirx.all(row < self.rows, step < self.steps))
 
         def element(j: Expr) -> Expr:
-            return _substitute(self.x_value, {**known, self.inner: half * 16 + j})
+            k = half * 16 + j
+            if self.positions is None:
+                return _substitute(self.x_value, {**known, self.inner: k})
+            # all of x is copied: its k is that of the four, and for the position in it, which a weight gives, any
+            value = structural_map(self.x_value, [(tirx.BitwiseAnd, lambda position: k % 4)])
+            return _substitute(value, {**known, self.inner: k // 4 * 2})
 
         j = tirx.Var("j", "int32")
         self.analyzer.bind(j, Range(0, 16))
@@ -266,7 +322,7 @@ class _Builder:
         out = self.out.body.buffer
         channels = int(out.shape[-1])
         *place, channel_axis = (axis.var for axis in self.out.iter_vars)
-        wide = channels % 8 == 0 and str(out.dtype) in ("int8", "uint8")
+        bytes_ = str(out.dtype) in ("int8", "uint8")
 
         def element(row: Expr, channel: Expr, register: int) -> tuple[Expr, list[Expr]]:
             known = {**dict(zip(place, _unravel(row, self.space), strict=True)), channel_axis: channel}
@@ -281,9 +337,9 @@ class _Builder:
             row, channel = first_row + row, first_channel + channel
             each = [element(row, channel + j, register) for j, register in enumerate(registers)]
             body: list[Stmt]
-            if wide:
+            if bytes_ and channels % len(registers) == 0:
                 body = [tirx.BufferStore(self.y, value, [j]) for j, (value, _) in enumerate(each)]
-                body.append(run("store8", at(out, *each[0][1]), at(self.y, 0)))
+                body.append(run(f"store{len(registers)}", at(out, *each[0][1]), at(self.y, 0)))
             else:
                 body = [
                     tirx.IfThenElse(channel + j < channels, tirx.BufferStore(out, value, index), None)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm.s_tir import Schedule
 from tvm.tirx import PrimFunc
 from tvm.tirx.analysis import undefined_vars
 
+from ._common import Product
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Expr = Any
 
 STEP = 32
 """Bytes of a row, and channels of a block, in one step of the packed weights."""
+
+WARP = 32
+"""Threads that run together."""
 
 BLOCKS = 108
 """Blocks of threads that keep a large GPU busy: multiprocessors of an A100."""
@@ -43,6 +51,40 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Warps:
+    """A tile shared out among warps, of ``rows`` x ``columns`` each, on tensor cores.
+
+    Two warps in the smallest tile, eight in the largest.
+    """
+
+    tile: Tile
+    rows: int
+    columns: int
+
+    @classmethod
+    def of(cls, tile: Tile) -> Self:
+        """How a tile is best shared out."""
+        if tile.rows >= 128:
+            return cls(tile, 32, min(tile.columns, 64))
+        return cls(tile, 32 if tile.columns > 32 else 16, 32)
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return self.tile.rows // self.rows * (self.tile.columns // self.columns) * WARP
+
+    @property
+    def sums(self) -> int:
+        """Of a thread."""
+        return self.rows * self.columns // WARP
+
+    def place(self, thread: Expr) -> tuple[Expr, Expr, Expr]:
+        """Lane, and the first row and block of the warp."""
+        warp, high = thread // WARP, self.tile.rows // self.rows
+        return thread % WARP, warp % high * self.rows, warp // high * (self.columns // STEP)
+
+
+@dataclass(frozen=True)
 class Shape:
     """What is computed.
 
@@ -50,7 +92,7 @@ class Shape:
     ----------
     rows    : places of the output.
     columns : output channels, in whole blocks.
-    steps   : of 32 elements of the reduction.
+    steps   : of 32 elements of the reduction, or 64 of which half are stored (``pairs``).
     grouped : whether blocks of channels read different inputs.
     """
 
@@ -58,16 +100,19 @@ class Shape:
     columns: int
     steps: int
     grouped: bool
+    pairs: bool
 
     @staticmethod
-    def of(func: PrimFunc) -> Shape:
+    def of(func: PrimFunc, product: Product) -> Shape:
         """The shape of a contraction."""
         sch = Schedule(func)
         acc = sch.get(sch.get_sblock("acc"))
         *space, blocks, lanes = (int(extent) for extent in acc.writes[0].source.shape)
         steps = prod(int(axis.dom.extent) for axis in acc.iter_vars[len(space) + 2 : -1])
         block = acc.iter_vars[len(space)].var
-        return Shape(prod(space), blocks * lanes, steps, uses(acc.body.value.b.a, block))
+        x = acc.body.value.b.a
+        grouped = uses(x, block) and not product.pairs  # where pairs were differs anyway; they come in one group
+        return Shape(prod(space), blocks * lanes, steps, grouped, product.pairs)
 
 
 def tiles(shape: Shape, tunable: bool) -> list[Tile]:
@@ -77,7 +122,7 @@ def tiles(shape: Shape, tunable: bool) -> list[Tile]:
     smaller than the output.
     """
     columns = [32] if shape.grouped else [128, 64, 32]
-    steps = min(2, shape.steps)
+    steps = 1 if shape.pairs else min(2, shape.steps)
     fits = [
         Tile(m, n, steps, stages)
         for m, n in ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))

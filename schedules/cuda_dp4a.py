@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
-from tvm.s_tir import Schedule
-from tvm.target import Target
-from tvm.tirx import PrimFunc, Stmt
+from tvm.tirx import Stmt
 
-from ._common import Product
-from ._cuda_kernel import at, channel_row, kernel, loop, run
-from ._cuda_tile import STEP, Shape, Tile, tiles
+from ._cuda_kernel import Place, Tiles, at, eight_columns, loop, run
+from ._cuda_tile import STEP, Tile
 
 Expr = Any
 
@@ -34,7 +30,7 @@ class Dp4a:
     sums = ROWS * COLUMNS
     scratch = (ROWS + COLUMNS) * 4
 
-    def step(self, thread: Expr, c: Expr, r: Expr, x: Callable[..., Expr], w: Callable[..., Expr]) -> Stmt:
+    def step(self, thread: Expr, c: Expr, r: Expr, x: Place, w: Place, e: Place) -> Stmt:
         """See ``Multiply``."""
         row, channel = self._place(thread)
 
@@ -47,7 +43,7 @@ class Dp4a:
                         lambda j: run(
                             "load16",
                             at(r, (ROWS + j) * 4),
-                            w(channel // STEP, channel_row(channel % STEP + j), h),
+                            w(channel // STEP, self.channel_row(channel % STEP + j), h),
                         ),
                     ),
                     loop(ROWS, lambda i: loop(COLUMNS, lambda j: loop(4, lambda k: self._dot(c, r, i, j, k)))),
@@ -55,6 +51,10 @@ class Dp4a:
             )
 
         return loop(2, half)
+
+    def channel_row(self, channel: Expr) -> Expr:
+        """See ``eight_columns``."""
+        return eight_columns(channel)
 
     def groups(self, thread: Expr) -> list[tuple[Expr, Expr, list[int]]]:
         """See ``Multiply``."""
@@ -73,18 +73,6 @@ class Dp4a:
         return thread // wide, thread % wide * COLUMNS
 
 
-class Rule:
-    """See the module's text."""
-
-    def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | list[Schedule] | None:
-        """The schedule of a contraction of 8-bit weights, or those to choose from; None for anything else."""
-        product = Product.of(func)
-        if product is None or (product.op, product.depth, product.w) != ("contraction", STEP, "int8"):
-            return None
-        found = [kernel(func, tile, Dp4a(tile)) for tile in tiles(Shape.of(func), tunable)]
-        return found if tunable else found[0]
-
-
-def rule() -> Rule:
+def rule() -> Tiles:
     """The rule of this module."""
-    return Rule()
+    return Tiles(Dp4a)

@@ -2,50 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
-from tvm.s_tir import Schedule
-from tvm.target import Target
-from tvm.tirx import PrimFunc, Stmt
+from tvm.tirx import Stmt
 
-from ._common import Product
-from ._cuda_kernel import at, kernel, loop, run
-from ._cuda_tile import STEP, Shape, Tile, tiles
+from ._cuda_kernel import Place, Tiles, at, eight_columns, loop, run
+from ._cuda_tile import STEP, Warps
 
 Expr = Any
 
-WARP = 32
-
 
 @dataclass(frozen=True)
-class Mma:
+class Mma(Warps):
     """Every warp computes ``rows`` x ``columns`` of a tile.
 
     Lane l has of c[16, 8] rows l / 4 and 8 more, columns l % 4 * 2 and the next (PTX ISA 8.5, 9.7.14.5.10).
     """
 
-    tile: Tile
-    rows: int
-    columns: int
-
-    @property
-    def threads(self) -> int:
-        return self.tile.rows // self.rows * (self.tile.columns // self.columns) * WARP
-
-    @property
-    def sums(self) -> int:
-        return self.rows * self.columns // WARP
-
     @property
     def scratch(self) -> int:
         return self.rows // 16 * 4 + self.columns // 16 * 4
 
-    def step(self, thread: Expr, c: Expr, r: Expr, x: Callable[..., Expr], w: Callable[..., Expr]) -> Stmt:
+    def step(self, thread: Expr, c: Expr, r: Expr, x: Place, w: Place, e: Place) -> Stmt:
         """See ``Multiply``."""
-        lane, row, block = self._place(thread)
+        lane, row, block = self.place(thread)
         high, wide = self.rows // 16, self.columns // 16
         return tirx.SeqStmt(
             [
@@ -68,9 +50,13 @@ class Mma:
             ]
         )
 
+    def channel_row(self, channel: Expr) -> Expr:
+        """See ``eight_columns``."""
+        return eight_columns(channel)
+
     def groups(self, thread: Expr) -> list[tuple[Expr, Expr, list[int]]]:
         """See ``Multiply``."""
-        lane, row, block = self._place(thread)
+        lane, row, block = self.place(thread)
         return [
             (
                 row + i * 16 + half * 8 + lane // 4,
@@ -82,31 +68,7 @@ class Mma:
             for half in range(2)
         ]
 
-    def _place(self, thread: Expr) -> tuple[Expr, Expr, Expr]:
-        """Lane, and the first row and block of the warp."""
-        warp, high = thread // WARP, self.tile.rows // self.rows
-        return thread % WARP, warp % high * self.rows, warp // high * (self.columns // STEP)
 
-
-class Rule:
-    """See the module's text."""
-
-    def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | list[Schedule] | None:
-        """The schedule of a contraction of 8-bit weights, or those to choose from; None for anything else."""
-        product = Product.of(func)
-        if product is None or (product.op, product.depth, product.w) != ("contraction", STEP, "int8"):
-            return None
-        found = [kernel(func, tile, Mma(tile, *_warp(tile))) for tile in tiles(Shape.of(func), tunable)]
-        return found if tunable else found[0]
-
-
-def _warp(tile: Tile) -> tuple[int, int]:
-    """Rows and columns of a warp: two warps in the smallest tile, eight in the largest."""
-    if tile.rows >= 128:
-        return 32, min(tile.columns, 64)
-    return (32 if tile.columns > 32 else 16), 32
-
-
-def rule() -> Rule:
+def rule() -> Tiles:
     """The rule of this module."""
-    return Rule()
+    return Tiles(Mma.of)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tests.lowering.strategies import tensor
@@ -29,6 +31,16 @@ def matmul(rows: int, length: int, columns: int, to_float: bool = False) -> tupl
     return MatMul(A, B, weight, bias, y, clamp), (tensor((rows, length), "int8", 2),)
 
 
+def in_pairs(case: tuple[Region, tuple[np.ndarray, ...]]) -> tuple[Region, tuple[np.ndarray, ...]]:
+    """The same with two weights of every four 0, along the input channels."""
+    region, inputs = case
+    axis = 1 if isinstance(region, Conv) else 0
+    weight = np.moveaxis(region.weight, axis, -1).copy()
+    fours = weight.reshape(*weight.shape[:-1], -1, 4)
+    fours[np.random.default_rng(0).permuted(np.broadcast_to([True, True, False, False], fours.shape), axis=-1)] = 0
+    return replace(region, weight=np.moveaxis(weight, -1, axis)), inputs
+
+
 CASES = {
     "3x3": conv(64, 64, 3, 9),
     "3x3 with half a step to spare": conv(48, 40, 3, 6),
@@ -43,4 +55,13 @@ CASES = {
     "one step": matmul(70, 32, 32),
     "many rows": matmul(300, 128, 136),
     "to float": matmul(33, 64, 50, to_float=True),
+}
+
+PAIRS = {
+    "3x3": in_pairs(conv(64, 48, 3, 9)),
+    "strided 1x1": in_pairs(conv(128, 72, 1, 9, stride=2)),
+    "groups": in_pairs(conv(128, 64, 3, 5, groups=2)),
+    "one row": in_pairs(matmul(1, 128, 100)),
+    "many rows": in_pairs(matmul(300, 192, 136)),
+    "to float": in_pairs(matmul(33, 64, 50, to_float=True)),
 }

@@ -5,6 +5,7 @@ Registers are words in a thread's own memory; what lies in them is spread over t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,16 +38,20 @@ def copy16(grid: Any, to: Any, source: Any, inside: Any, otherwise: Any) -> None
     """cp.async (9.7.9.25.3.1) of 16 bytes where ``inside``; a store of four words ``otherwise`` elsewhere."""
     inside = np.broadcast_to(inside, grid.count).astype(bool)
     before = grid.active
-    assert (np.broadcast_to(to.index, grid.count)[before] % 16 == 0).all(), "cp.async to an odd address"
-    assert (np.broadcast_to(source.index, grid.count)[before & inside] % 16 == 0).all(), "cp.async from an odd address"
-    fill = np.array([otherwise], np.int32).view(to.memory.data.dtype)
-    for i in range(16):
+    dtype = to.memory.data.dtype
+    count = 16 // dtype.itemsize
+    assert (np.broadcast_to(to.index, grid.count)[before] % count == 0).all(), "cp.async to an odd address"
+    assert (np.broadcast_to(source.index, grid.count)[before & inside] % count == 0).all(), (
+        "cp.async from an odd address"
+    )
+    fill = np.array([otherwise], np.int32).view(dtype)
+    for i in range(count):
         grid.active = before & inside
         if grid.active.any():
-            grid.copy_async(_offset(to, i), grid.load(_offset(source, i)).view(to.memory.data.dtype))
+            grid.copy_async(_offset(to, i), grid.load(_offset(source, i)).view(dtype))
         grid.active = before & ~inside
         if grid.active.any():
-            grid.store(_offset(to, i), fill[i % 4])
+            grid.store(_offset(to, i), fill[i % len(fill)])
     grid.active = before
 
 
@@ -72,6 +77,29 @@ def mma(grid: Any, c: Any, a: Any, b: Any) -> None:
     _accumulate(grid, c, A @ B)
 
 
+def mma_sp(grid: Any, c: Any, a: Any, b: Any, e: Any) -> None:
+    """mma.sp m16n8k64 (9.7.14.6.2.7), a: s8 with two of every four stored, b: u8.
+
+    Of every lane's metadata word, nibble i tells of four i of half a row, lower positions first; lane 4 g + t has row
+    g, or g + 8 where t is odd, and columns from 32 on where t / 2 is 1. ``ordered_metadata``: positions ascend.
+    """
+    assert grid.active.all()
+    values = _bytes(_read(grid, a, 4), np.int8)
+    x = _bytes(_read(grid, b, 4), np.uint8)
+    word = np.broadcast_to(e, grid.count).astype(np.int64).reshape(-1, 32)
+    stored, positions = np.zeros((len(x), 16, 32), np.int32), np.zeros((len(x), 16, 32), np.int32)
+    for i in range(16):
+        stored[:, GROUP + (8 if i // 4 % 2 else 0), INDEX * 4 + i % 4 + (16 if i >= 8 else 0)] = values[:, :, i]
+        positions[:, GROUP + INDEX % 2 * 8, INDEX // 2 * 16 + i] = word >> (2 * i) & 3
+    assert (positions[..., ::2] < positions[..., 1::2]).all(), "metadata that does not ascend"
+    A, B = np.zeros((len(x), 16, 64), np.int32), np.zeros((len(x), 64, 8), np.int32)
+    warps, rows, columns = np.indices(stored.shape)
+    A[warps, rows, columns // 2 * 4 + positions] = stored
+    for i in range(16):
+        B[:, INDEX * 4 + i % 4 + i // 4 * 16, GROUP] = x[:, :, i]
+    _accumulate(grid, c, A @ B)
+
+
 def _accumulate(grid: Any, c: Any, product: np.ndarray) -> None:
     """Add [warps, 16, 8] to the accumulators of mma.m16n8: rows l / 4 and 8 more, columns l % 4 * 2 and the next."""
     sums = _read(grid, c, 4)
@@ -93,10 +121,10 @@ def load16(grid: Any, to: Any, source: Any) -> None:
     _write(grid, to, np.ascontiguousarray(_read(grid, source, 16)).view(np.int32))
 
 
-def store8(grid: Any, to: Any, source: Any) -> None:
-    """A store of two words."""
-    assert (np.broadcast_to(to.index, grid.count)[grid.active] % 8 == 0).all(), "a vector at an odd address"
-    _write(grid, to, _read(grid, source, 8))
+def store(grid: Any, to: Any, source: Any, size: int) -> None:
+    """A store of one or two words."""
+    assert (np.broadcast_to(to.index, grid.count)[grid.active] % size == 0).all(), "a vector at an odd address"
+    _write(grid, to, _read(grid, source, size))
 
 
 def fma(grid: Any, x: Any, y: Any, z: Any) -> Any:
@@ -113,5 +141,7 @@ FUNCTIONS = {
     "tvmopt_ldmatrix": ldmatrix,
     "tvmopt_load16": load16,
     "tvmopt_mma": mma,
-    "tvmopt_store8": store8,
+    "tvmopt_mma_sp": mma_sp,
+    "tvmopt_store4": partial(store, size=4),
+    "tvmopt_store8": partial(store, size=8),
 }

@@ -28,11 +28,13 @@ def contract(
     weight: te.Tensor,
     x: Read,
     batch: Callable[[Place], Place] = lambda place: (),
+    positions: te.Tensor | None = None,
 ) -> te.Tensor:
     """``acc[*place, block, lane]``, the sum over taps and k of ``x(place, block, taps, k)`` times the weight.
 
     weight : packed ([*batch, block, *taps, step, lane, inner], see ``Packing.pack``).
     batch  : which of the weight's batches a place of the output takes.
+    positions : of pairs, where they were (see ``Packing.pack``).
     """
     lead = len(batch(space))
     blocks, *taps, steps, lanes, depth = (int(extent) for extent in weight.shape[lead:])
@@ -41,7 +43,11 @@ def contract(
 
     def total(*index: Expr) -> Expr:
         *place, block, lane = index
-        left = x(place, block, tap_axes, step * depth + inner)
+        k = step * depth + inner
+        if positions is not None:
+            word = positions(block, *tap_axes, step, lane, inner // 16)
+            k = step * (2 * depth) + inner // 2 * 4 + ((word >> (inner % 16 * 2)) & 3)
+        left = x(place, block, tap_axes, k)
         right = weight(*batch(place), block, *tap_axes, step, lane, inner)
         return te.sum(left.astype("int32") * right.astype("int32"), axis=[*tap_axes, step, inner])
 
@@ -51,7 +57,7 @@ def contract(
 def rows(x: te.Tensor, form: Packing) -> Read:
     """Rows of ``x`` [rows, K], in the dtype and with the length that the multiply-add takes."""
     count, length = (int(extent) for extent in x.shape)
-    padded = form.steps(length) * form.depth
+    padded = form.steps(length) * form.span
 
     def element(row: Expr, k: Expr) -> Expr:
         value = form.read(x(row, k))

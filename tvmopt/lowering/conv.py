@@ -60,10 +60,10 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
     else:
         read = _windows(window, x, form, zero_point)
     packed = form.pack(weight)
-    w = te.placeholder(packed.shape, form.w, "w")
-    acc = contract(space, w, read)
-    func = finish([x, w, *epilogue.params], acc, len(bias), epilogue, form)
-    return Kernel(func, (packed, *epilogue.constants), out)
+    w = [te.placeholder(array.shape, array.dtype.name, ("w", "positions")[i]) for i, array in enumerate(packed)]
+    acc = contract(space, w[0], read, positions=w[1] if form.pairs else None)
+    func = finish([x, *w, *epilogue.params], acc, len(bias), epilogue, form)
+    return Kernel(func, (*packed, *epilogue.constants), out)
 
 
 def _beside(window: Window, form: Packing) -> int:
@@ -79,7 +79,7 @@ def _windows(window: Window, x: te.Tensor, form: Packing, zero_point: int) -> Re
     batch, channels = int(x.shape[0]), int(x.shape[-1])
     outputs, per_group = window.weight.shape[:2]
     blocks = form.blocks(outputs // window.groups)
-    slack = form.steps(per_group) * form.depth - per_group  # read beyond a group's channels, times weight 0
+    slack = form.steps(per_group) * form.span - per_group  # read beyond a group's channels, times weight 0
     source = image(x)
     if window.bordered or slack or str(x.dtype) != form.x:
         source = window.padded(batch, channels + slack, _reading(form, source, channels, slack, zero_point), zero_point)
@@ -107,7 +107,7 @@ def _merged(window: Window, x: te.Tensor, form: Packing, zero_point: int) -> Rea
     """
     batch, channels = int(x.shape[0]), int(x.shape[-1])
     length = window.weight.shape[3] * channels
-    slack = form.steps(length) * form.depth - length
+    slack = form.steps(length) * form.span - length
     stage = window.flat(batch, channels, slack, _reading(form, image(x), channels, 0, zero_point), zero_point)
 
     def read(place: Place, block: Expr, taps: Place, k: Expr) -> Expr:

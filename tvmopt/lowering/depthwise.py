@@ -86,7 +86,8 @@ def _products(window: Window, x: Image, w: te.Tensor, out: Stored) -> te.Tensor:
 
 def _packed(weight: np.ndarray, form: Packing) -> np.ndarray:
     """[O, KH, KW] -> [blocks, KW, groups of rows, lanes, depth], zeros where there is no weight."""
-    return form.pack(weight.transpose(0, 2, 1))
+    (packed,) = form.pack(weight.transpose(0, 2, 1))
+    return packed
 
 
 def _beside(window: Window, form: Packing) -> int:

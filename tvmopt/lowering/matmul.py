@@ -37,12 +37,12 @@ def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
     form = choose(target, inputs[0].dtype, weight)
     sums = weight.sum(1, dtype=np.int64)
     packed = form.pack(weight)
-    w = te.placeholder(packed.shape, form.w, "w")
-    acc = contract((count,), w, rows(matrix, form))
+    w = [te.placeholder(array.shape, array.dtype.name, ("w", "positions")[i]) for i, array in enumerate(packed)]
+    acc = contract((count,), w[0], rows(matrix, form), positions=w[1] if form.pairs else None)
     reach = np.abs(weight).sum(1, dtype=np.int64) * 255
     epilogue = epilogue_of(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target, reach)
-    func = finish([*sources, w, *epilogue.params], acc, out_shape[-1], epilogue, form)
-    return Kernel(func, (packed, *epilogue.constants), Stored(out_shape, epilogue.dtype))
+    func = finish([*sources, *w, *epilogue.params], acc, out_shape[-1], epilogue, form)
+    return Kernel(func, (*packed, *epilogue.constants), Stored(out_shape, epilogue.dtype))
 
 
 def epilogue_of(

@@ -20,12 +20,14 @@ class Packing:
     depth : neighbouring elements of the reduction that one instruction sums per lane.
     x     : dtype in which it takes activations.
     w     : dtype of the packed weights.
+    pairs : of every four neighbours of the reduction at most two weights are not 0, and two are stored (2:4).
     """
 
     lanes: int
     depth: int
     x: str
     w: str
+    pairs: bool = False
 
     @property
     def narrows(self) -> bool:
@@ -41,17 +43,36 @@ class Packing:
         """Vectors needed for ``channels`` output channels."""
         return -(-channels // self.lanes)
 
+    @property
+    def span(self) -> int:
+        """Elements of the reduction that one instruction covers."""
+        return 2 * self.depth if self.pairs else self.depth
+
     def steps(self, length: int) -> int:
         """Instructions needed for ``length`` elements of the reduction."""
-        return -(-length // self.depth)
+        return -(-length // self.span)
 
-    def pack(self, weight: np.ndarray) -> np.ndarray:
-        """[O, *taps, K] -> [blocks, *taps, steps, lanes, depth], zeros where there is no weight."""
+    def pack(self, weight: np.ndarray) -> tuple[np.ndarray, ...]:
+        """[O, *taps, K] -> [blocks, *taps, steps, lanes, depth], zeros where there is no weight.
+
+        Of pairs also where they were, int32 [blocks, *taps, steps, lanes, depth / 16]: two bits each, from the lowest.
+        """
         outputs, *taps, length = weight.shape
-        blocks, steps = self.blocks(outputs), self.steps(length)
-        padded = np.zeros((blocks * self.lanes, *taps, steps * self.depth), self.w)
+        padded = np.zeros((self.blocks(outputs) * self.lanes, *taps, self.steps(length) * self.span), self.w)
         padded[:outputs, ..., :length] = weight
-        split = padded.reshape(blocks, self.lanes, *taps, steps, self.depth)
+        if not self.pairs:
+            return (self._blocked(padded, self.depth),)
+        values, positions = pairs(padded)
+        shifted = positions.reshape(*positions.shape[:-1], -1, 16).astype(np.uint32) << np.arange(
+            0, 32, 2, dtype=np.uint32
+        )
+        words = np.bitwise_or.reduce(shifted, axis=-1).view(np.int32)
+        return self._blocked(values, self.depth), self._blocked(words, self.depth // 16)
+
+    def _blocked(self, padded: np.ndarray, depth: int) -> np.ndarray:
+        """[O, *taps, steps * depth] -> [blocks, *taps, steps, lanes, depth]."""
+        _, *taps, length = padded.shape
+        split = padded.reshape(-1, self.lanes, *taps, length // depth, depth)
         return np.ascontiguousarray(np.moveaxis(split, 1, -2))
 
     def shift(self, stored: str) -> int:
@@ -70,17 +91,36 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
     Such a weight lies in [-255, 255]. Where all of it fits int8, VNNI takes u8 x s8 in fours; otherwise, and
     without VNNI, x86 multiplies 16-bit pairs (never ``vpmaddubsw``, whose 16-bit sums saturate). Elsewhere
     products are summed one by one and the compiler picks the instruction. GPUs multiply u8 x s8 in tiles of 32
-    channels by 32 elements, of whatever instruction. A weight that is not known at compile time counts as one that
+    channels by 32 elements, of whatever instruction; from sm_80 on, tensor cores multiply only the pairs of a 2:4
+    weight, for half the multiply-adds and fewer bytes. A weight that is not known at compile time counts as one that
     needs 16 bits.
     """
     w = "int16" if weight is None else narrowest(weight)
     if target.cuda is not None:
-        return Packing(32, 32, "uint8", w) if w == "int8" else Packing(4, 1, x, w)
+        if weight is None or w == "int16":
+            return Packing(4, 1, x, w)
+        return Packing(32, 32, "uint8", w, target.cuda.number >= 80 and _in_pairs(weight))
     if "avx512vnni" in target.features and w == "int8":
         return Packing(16, 4, "uint8", w)
     if target.llvm.mtriple.startswith("x86_64"):
         return Packing(target.vector_bytes // 4, 2, "int16", w)
     return Packing(16 if target.vector_bytes > 4 else 4, 1, x, w)
+
+
+def _in_pairs(weight: np.ndarray) -> bool:
+    """Whether a weight [O, K, *taps] is 2:4 along K, in whole steps of 64."""
+    outputs, length, *taps = weight.shape
+    if length % 64 or not weight.size:
+        return False
+    return bool((np.count_nonzero(weight.reshape(outputs, length // 4, 4, *taps), axis=2) <= 2).all())
+
+
+def pairs(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two elements of every four of a 2:4 weight's last axis that may not be 0, and where they were, ascending."""
+    fours = weight.reshape(*weight.shape[:-1], -1, 4)
+    order = np.sort(np.argsort(fours == 0, axis=-1, kind="stable")[..., :2], axis=-1)
+    shape = (*weight.shape[:-1], -1)
+    return np.take_along_axis(fours, order, -1).reshape(shape), order.reshape(shape)
 
 
 def narrowest(weight: np.ndarray) -> str:
