@@ -82,7 +82,7 @@ def test_kernels_are_objects_or_c() -> None:
 def test_inputs_and_outputs_are_a_caller_s_or_in_the_workspace() -> None:
     with pytest.raises(InputError, match="io_memory is 'heap', neither 'caller' nor 'workspace'"):
         tvmopt.compile(demo.INT8_MODEL, io_memory="heap")  # type: ignore[arg-type]
-    with pytest.raises(UnsupportedError, match="on microcontrollers only, x86/generic is none"):
+    with pytest.raises(UnsupportedError, match="io_memory is for microcontrollers, and x86/generic is none"):
         tvmopt.compile(demo.INT8_MODEL, "x86/generic", io_memory="workspace")
 
 

@@ -19,8 +19,7 @@ from .model import Model
 if TYPE_CHECKING:
     import onnx
 
-    from .backends.layout import IoMemory
-    from .backends.static_c import Emit
+    from .backends.embedded import Emit, IoMemory
     from .compression import Compression, Prune, Quantize
     from .passes.pipeline import Io
     from .peers import Feeds, Runner
@@ -60,6 +59,7 @@ def compile(
     io: Io = "onnx",
     emit: Emit = "object",
     io_memory: IoMemory = "caller",
+    compress_weights: bool = False,
     records: str | PathLike[str] | None = None,
 ) -> Artifact:
     """Compile a model for a target.
@@ -74,6 +74,8 @@ def compile(
     emit     : how a microcontroller's kernels are written: "object" compiled, or "c" as portable C.
     io_memory : who has the memory of a microcontroller's inputs and outputs: "caller", or "workspace", which then is
                used again for other tensors.
+    compress_weights : store a microcontroller's weights without their zeros where that saves flash. They are unpacked
+               tile by tile in every inference. Never changes a result bit.
     records  : what ``tune`` wrote, or a file of ``tvmopt records export``: kernels found there get their fastest
                schedules. Without it, and for other kernels, those that tvmopt ships do. Never changes a result bit.
 
@@ -114,7 +116,8 @@ def compile(
             lowered = lowering.lower(grouped, found, threads, sparsity, tuned)
     lowered = lowered.replace(tuned=tuple(tuned.used.values()))
     with _stage(f"generating code for {found.name}", loaded.source):
-        return backends.build(lowered, found, threads, emit, io_memory, programs)
+        options = backends.Embedded(emit, io_memory, compress_weights)
+        return backends.build(lowered, found, threads, options, programs)
 
 
 def open(path: str | PathLike[str]) -> Artifact:

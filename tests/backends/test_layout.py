@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tvmopt.backends.layout import IoMemory, Layout, Place, Work, lay_out
+from tvmopt.backends.embedded import IoMemory
+from tvmopt.backends.layout import Layout, Place, Work, lay_out
 from tvmopt.backends.program import Call, Program, Tensor
 from tvmopt.backends.sharing import Sharing, share
 from tvmopt.target import Region

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests import tools
 from tvmopt import abi, backends
 from tvmopt import target as targets
 from tvmopt.backends import static_c
+from tvmopt.backends.embedded import DEFAULT, Embedded
 from tvmopt.errors import UnsupportedError
 from tvmopt.model import Model
 from tvmopt.runtime.library import Library
@@ -23,9 +25,9 @@ from .harness import check_same, lowered, make_model, negate
 BOARD = targets.get("arm/cortex-m4")
 
 
-def by_host_compiler(model: Model, folder: Path, *flags: str) -> Library:
+def by_host_compiler(model: Model, folder: Path, *flags: str, options: Embedded = DEFAULT) -> Library:
     """The sources for a microcontroller, compiled for this machine."""
-    static_c.build(model, BOARD, folder, {}, emit="c")
+    static_c.build(model, BOARD, folder, {}, replace(options, emit="c"))
     files = ["model.c", "model_kernels.c", "model_data.S"]
     strict = ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-function", "-Wno-unused-parameter", "-Werror"]
     strict.append("-fno-strict-aliasing")
@@ -47,7 +49,7 @@ def test_same_bits_by_the_host_s_compiler(
 
 def test_same_bits_on_a_board(mlperf_tiny: dict[str, Path]) -> None:
     tools.need(*tools.BARE_METAL)
-    artifact = backends.build(lowered(mlperf_tiny["kws"], BOARD), BOARD, emit="c")
+    artifact = backends.build(lowered(mlperf_tiny["kws"], BOARD), BOARD, options=Embedded(emit="c"))
     assert not (artifact.path / "model_kernels.o").exists()
     check_same(artifact, mlperf_tiny["kws"], samples=2)
 
@@ -73,10 +75,10 @@ def test_instructions_that_c_lacks_are_refused(tmp_path: Path) -> None:
 
     model = make_model(lambda emit, x: emit(reverse, x), x=((4,), "int32"))
     with pytest.raises(UnsupportedError, match=r"a kernel needs llvm\.bitreverse of int32"):
-        static_c.build(model, BOARD, tmp_path, {}, emit="c")
+        static_c.build(model, BOARD, tmp_path, {}, Embedded(emit="c"))
 
 
 def test_linux_targets_are_refused() -> None:
     model = make_model(lambda emit, x: emit(negate, x), x=((8,), "int8"))
-    with pytest.raises(UnsupportedError, match="C is written for microcontrollers, arm/cortex-a72 is none"):
-        backends.build(model, targets.get("arm/cortex-a72"), emit="c")
+    with pytest.raises(UnsupportedError, match="emit is for microcontrollers, and arm/cortex-a72 is none"):
+        backends.build(model, targets.get("arm/cortex-a72"), options=Embedded(emit="c"))

@@ -15,6 +15,7 @@ from tests import tools
 from tvmopt import backends
 from tvmopt import target as targets
 from tvmopt.backends import static_c
+from tvmopt.backends.embedded import Embedded
 from tvmopt.errors import UnsupportedError
 from tvmopt.target import Region, Target
 
@@ -102,7 +103,7 @@ def test_inputs_and_outputs_in_the_workspace(core: str, name: str, mlperf_tiny: 
     """Which then needs less than both: the input's memory is used again."""
     board = targets.get(f"arm/cortex-{core}")
     model = lowered(mlperf_tiny[name], board)
-    artifact = backends.build(model, board, io_memory="workspace")
+    artifact = backends.build(model, board, options=Embedded(io_memory="workspace"))
     check_same(artifact, mlperf_tiny[name], samples=2)
     outside = backends.build(model, board).manifest["memory"]["workspace_bytes"]
     inputs = sum(4 * int(np.prod(spec.shape)) for spec in model.inputs)
@@ -117,7 +118,7 @@ def test_output_in_the_workspace_that_nothing_computes(tmp_path: Path) -> None:
 
     board = targets.get("arm/cortex-m4")
     with pytest.raises(UnsupportedError, match="output 'y0' is a constant"):
-        static_c.build(make_model(constant, x=((2,), "int8")), board, tmp_path, {}, io_memory="workspace")
+        static_c.build(make_model(constant, x=((2,), "int8")), board, tmp_path, {}, Embedded(io_memory="workspace"))
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -19,6 +19,13 @@ def test_counts_are_the_same_every_time(shared: Path) -> None:
     assert 0.264 < first.minstructions < 26.4, "between one and a hundred instructions for each multiplication"
 
 
+def test_compressed_weights_of_a_pruned_model(shared: Path) -> None:
+    tools.need(*tools.BARE_METAL)
+    dense, compressed = (embedded.measure("ad", "arm/cortex-m4", "unstructured:0.8", way) for way in (False, True))
+    assert compressed.weights_bytes < 0.5 * dense.weights_bytes
+    assert dense.minstructions < compressed.minstructions
+
+
 def test_targets_that_count_nothing_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="no emulator that counts instructions"):
         embedded.measure("ad", "arm/cortex-a76")

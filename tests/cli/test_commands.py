@@ -67,6 +67,7 @@ def test_compile_to_c(tmp_path: Path) -> None:
         "c",
         "--io-memory",
         "workspace",
+        "--compress-weights",
     )
     assert {"model.h", "model.c", "model_kernels.c", "model_data.S"} <= {
         path.name for path in (tmp_path / "m4").iterdir()

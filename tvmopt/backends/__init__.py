@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedError
 from ..model import Model
@@ -15,13 +14,10 @@ from ..runtime import Artifact
 from ..runtime.systolic import Program
 from ..target import Systolic, Target
 from . import systolic
+from .embedded import DEFAULT, Embedded
 from .manifest import describe
 
-if TYPE_CHECKING:
-    from .layout import IoMemory
-    from .static_c import Emit
-
-__all__ = ["Artifact", "build"]
+__all__ = ["Artifact", "Embedded", "build"]
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +38,7 @@ def build(
     model: Model,
     target: Target,
     threads: int = 1,
-    emit: Emit = "object",
-    io_memory: IoMemory = "caller",
+    options: Embedded = DEFAULT,
     programs: Mapping[str, Program] | None = None,
 ) -> Artifact:
     """Compile a lowered model.
@@ -53,10 +48,9 @@ def build(
 
     What was compiled for another machine runs in the target's emulator, if it names one.
 
-    threads   : how many threads one inference uses.
-    emit      : how a microcontroller's kernels are written, and
-    io_memory : who has the memory of its inputs and outputs (see ``static_c.build``).
-    programs  : what the target's accelerator does (see ``offload``).
+    threads  : how many threads one inference uses.
+    options  : how a model for a microcontroller is written.
+    programs : what the target's accelerator does (see ``offload``).
 
     Raises DependencyError without a C compiler for the target, or a CUDA one for a GPU; UnsupportedError for threads or
     symbolic shapes on a microcontroller, for a model larger than its memory, for a microcontroller's options on any
@@ -73,12 +67,10 @@ def build(
             raise UnsupportedError(f"target {target.name} runs one thread, not {threads}", file=model.source)
         path = Path(folder.name) / "model"
         path.mkdir()
-        static_c.build(model, target, path, facts, emit, io_memory)
+        static_c.build(model, target, path, facts, options)
         return Artifact(path, folder, emulated.engine(path, model, target, facts))
-    if emit == "c":
-        raise UnsupportedError(f"C is written for microcontrollers, {target.name} is none", file=model.source)
-    if io_memory == "workspace":
-        reason = f"inputs and outputs are in the workspace on microcontrollers only, {target.name} is none"
+    if options.chosen:
+        reason = f"{options.chosen[0]} is for microcontrollers, and {target.name} is none"
         raise UnsupportedError(reason, file=model.source)
     path = Path(folder.name) / "model.so"
     if target.cuda is not None:

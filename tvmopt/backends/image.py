@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from ..errors import UnsupportedError
 from ..model import Model
 from ..target import Region, Target
-from . import inplace, kernels, layout, parts, program, sharing
-from .layout import IoMemory, Layout, Work
+from . import inplace, kernels, layout, packed, parts, program, sharing, unpacking
+from .embedded import DEFAULT, Embedded
+from .layout import Layout, Work
+from .packed import Saving
 from .program import Program
 from .sharing import Sharing
 
@@ -38,7 +40,8 @@ class Image:
     work    : by step, what it does to memory.
     kernels : those functions.
     layout  : where every tensor lives.
-    io      : who has the memory of inputs and outputs.
+    options : how it is written.
+    savings : by packed weights.
     """
 
     name: str
@@ -50,7 +53,8 @@ class Image:
     work: list[Work]
     kernels: kernels.Kernels
     layout: Layout
-    io: IoMemory
+    options: Embedded
+    savings: list[Saving]
 
 
 def make(
@@ -61,18 +65,16 @@ def make(
     alignment: int,
     stack_bytes: int,
     parallel: bool,
-    portable: bool = False,
     regions: Sequence[Region] = (UNLIMITED,),
-    io: IoMemory = "caller",
+    options: Embedded = DEFAULT,
 ) -> Image:
     """Plan and lower ``model``.
 
     alignment   : bytes; of every tensor in the workspace and the weights.
     stack_bytes : kernel buffers up to this size are on the stack, larger ones in the workspace.
     parallel    : whether loops may be shared among threads.
-    portable    : kernels are to be written as C, not compiled by LLVM.
     regions     : memories for the workspace, fastest first.
-    io          : who has the memory of inputs and outputs.
+    options     : how it is to be written.
 
     A concatenation that is computed in its place keeps all of it alive for longer: it is done where that does not make
     the workspace larger.
@@ -80,10 +82,11 @@ def make(
     Raises UnsupportedError where ``program.read`` does, and for a model that needs more memory than there is.
     """
     steps = program.read(model)
+    steps, savings = packed.pack(steps, unpack_symbol(name)) if options.compress_weights else (steps, [])
     constant = [
         spec.name for spec, i in zip(model.outputs, steps.outputs, strict=True) if steps.tensors[i].data is not None
     ]
-    if constant and io == "workspace":
+    if constant and options.io_memory == "workspace":
         raise UnsupportedError(f"output '{constant[0]}' is a constant: it is not in the workspace", file=model.source)
     reads = {call.kernel: len(call.reads) for call in steps.calls}
     overwritable = {kernel: inplace.overwritable(func, reads[kernel]) for kernel, func in steps.kernels.items()}
@@ -91,23 +94,30 @@ def make(
 
     def planned(concats: dict[str, dict[int, int]]) -> Image:
         """In one memory without a limit."""
-        shared = sharing.share(steps, overwritable, concats, own_inputs=io == "workspace")
+        shared = sharing.share(steps, overwritable, concats, own_inputs=options.io_memory == "workspace")
         funcs, symbols = _functions(steps, shared, name)
-        lowered = kernels.lower(funcs, target, stack_bytes=stack_bytes, parallel=parallel, portable=portable)
+        if savings:
+            funcs[unpack_symbol(name)] = unpacking.unpack(), {}
+        lowered = kernels.lower(funcs, target, stack_bytes=stack_bytes, parallel=parallel, portable=options.emit == "c")
         work = [
             Work(lowered.scratch[symbol], lowered.traffic[symbol]) if symbol in lowered.scratch else Work()
             for symbol in symbols
         ]
-        places = layout.lay_out(steps, shared, work, alignment, (UNLIMITED,), io)
-        return Image(name, model, target, steps, shared, symbols, work, lowered, places, io)
+        places = layout.lay_out(steps, shared, work, alignment, (UNLIMITED,), options.io_memory)
+        return Image(name, model, target, steps, shared, symbols, work, lowered, places, options, savings)
 
     ways = [planned(concats), *([planned({})] if concats else [])]
     best = min(ways, key=lambda image: image.layout.workspace_bytes)
     try:
-        places = layout.lay_out(steps, best.sharing, best.work, alignment, regions, io)
+        places = layout.lay_out(steps, best.sharing, best.work, alignment, regions, options.io_memory)
     except UnsupportedError as error:
         raise UnsupportedError(error.reason, file=model.source, hint=error.hint) from None
     return replace(best, layout=places)
+
+
+def unpack_symbol(name: str) -> str:
+    """The function that kernels of a model call to unpack weights."""
+    return f"tvmopt_{name}_unpack"
 
 
 def _functions(

@@ -74,12 +74,17 @@ def lower(
     return Kernels(mod, sizes, moved)
 
 
-def write_object(kernels: Kernels, target: Target, path: Path) -> None:
-    """Compile the kernels with LLVM."""
+def write_object(kernels: Kernels, target: Target, path: Path, *, inline: bool = True) -> None:
+    """Compile the kernels with LLVM.
+
+    inline : whether a function that kernels call may become a part of them.
+    """
     import tvm
 
     build = tvm.get_global_func("target.build.llvm")
-    build(kernels.mod, target.tvm()).write_to_file(str(path), "o")
+    options = {} if inline else {"cl-opt": ["-inline-instr-cost:int=1000"]}
+    found = tvm.target.Target({**target.tvm().attrs, "kind": "llvm", **options})
+    build(kernels.mod, found).write_to_file(str(path), "o")
 
 
 def _passes(target: tvm.target.Target, *, vectorize: bool) -> tvm.transform.Pass:
@@ -139,6 +144,9 @@ def _raw_pointers(
     pointers: dict[int, Any] = {}
     declared = []
     for number, param in enumerate(func.params):
+        if isinstance(param.ty, ir.PrimType):
+            pointers[number] = param
+            continue
         if number in same:
             pointers[number] = pointers[same[number]]
         else:

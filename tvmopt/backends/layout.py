@@ -9,12 +9,10 @@ from typing import Literal
 
 from ..target import Region
 from .assign import assign
+from .embedded import IoMemory
 from .plan import Buffer, Plan
 from .program import Program, last_uses
 from .sharing import Sharing
-
-IoMemory = Literal["caller", "workspace"]
-"""Where a model's inputs and outputs are: in memory of the caller's, or in the workspace."""
 
 
 @dataclass(frozen=True)

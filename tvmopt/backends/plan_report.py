@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from .image import Image
@@ -16,6 +17,7 @@ def facts(image: Image) -> dict[str, Any]:
         "workspace_lower_bound": sum(plan.lower_bound for plan in layout.plans.values()),
         "regions": {region: plan.size for region, plan in layout.plans.items()},
         "weights_bytes": layout.weights_bytes,
+        "packed_weights": [asdict(saving) for saving in image.savings],
         "steps": _steps(image),
         "buffers": [
             {"name": b.name, "region": region, "offset": at, "bytes": b.size, "first": b.first, "last": b.last}
@@ -38,6 +40,13 @@ def text(image: Image) -> str:
             for tensors in ([t for t in call.reads if program.tensors[t].data is None], call.writes)
         )
         lines.append(f"{step:>5}  {does}: {reads} -> {writes}")
+    if image.savings:
+        saved = sum(saving.dense_bytes - saving.bytes for saving in image.savings)
+        instructions = sum(saving.instructions for saving in image.savings)
+        lines += ["", f"packed weights: {saved} bytes saved, about {instructions} instructions to unpack them"]
+        lines += [
+            f"{s.step:>5}  {s.dense_bytes} -> {s.bytes} bytes, {s.instructions} instructions" for s in image.savings
+        ]
     return "\n".join(lines)
 
 

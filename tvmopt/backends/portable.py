@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import UnsupportedError
 from . import source
-from .image import Image
+from .image import Image, unpack_symbol
 
 if TYPE_CHECKING:
     from tvm import ir, tirx
@@ -39,7 +39,13 @@ def write(image: Image, path: Path) -> None:
     definitions = definitions.replace('#ifdef __cplusplus\nextern "C"\n#endif\nTVM_DLL ', "")
     # Declarations, which start a line: kernels are declared in model.c, functions of libm in math.h.
     definitions = re.sub(r"^\w.*\);\n", "", definitions, flags=re.MULTILINE)
-    source.fill("kernels.c", path, kernels=definitions.strip(), **source.header(image))
+    definitions = re.sub(r"^ *#pragma unroll.*\n", "", definitions, flags=re.MULTILINE)  # GCC knows it by another name
+    source.fill("kernels.c", path, kernels=definitions.strip(), unpack=_declared(image), **source.header(image))
+
+
+def _declared(image: Image) -> str:
+    """What kernels call before it is defined."""
+    return f"int32_t {unpack_symbol(image.name)}(int8_t *, uint32_t *, int8_t *, int32_t);\n\n" if image.savings else ""
 
 
 def _printable(func: tirx.PrimFunc) -> tirx.PrimFunc:
@@ -48,6 +54,7 @@ def _printable(func: tirx.PrimFunc) -> tirx.PrimFunc:
         reinterpret("int32", x)  -> tvmopt_int32(x)
         0.1f                     -> tvmopt_float32(0x3dcccccd)
         llvm.fma(x, y, z)        -> fmaf(x, y, z)
+        clz(x)                   -> __builtin_clz(x)
         buffer in scope "local"  -> buffer
         body                     -> body; return 0
 
@@ -77,6 +84,8 @@ def _call(call: ir.Call) -> Any:
     name = getattr(call.op, "name", "")
     if name == "tirx.reinterpret":
         return tirx.call_pure_extern(str(call.ty), f"tvmopt_{call.ty}", *call.args)
+    if name == "prim.clz":
+        return tirx.call_pure_extern(str(call.ty), "__builtin_clz", *call.args)
     if name in _LLVM:
         return tirx.call_pure_extern("float32", "fmaf", *call.args[-3:])
     return call

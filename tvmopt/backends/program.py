@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +85,23 @@ def last_uses(program: Program) -> dict[int, int]:
     for step, call in enumerate(program.calls):
         last |= dict.fromkeys(call.reads, step)
     return last | dict.fromkeys(program.outputs, len(program.calls))
+
+
+def without_unused(program: Program) -> Program:
+    """A program without constants and kernels that nothing uses."""
+    used = {t for call in program.calls for t in (*call.reads, *call.writes)} | set(program.outputs)
+    kept = [i for i, tensor in enumerate(program.tensors) if i in used or tensor.input is not None]
+    number = {old: new for new, old in enumerate(kept)}
+
+    def numbers(tensors: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(number[tensor] for tensor in tensors)
+
+    return Program(
+        tuple(program.tensors[i] for i in kept),
+        tuple(replace(call, reads=numbers(call.reads), writes=numbers(call.writes)) for call in program.calls),
+        numbers(program.outputs),
+        {call.kernel: program.kernels[call.kernel] for call in program.calls if not call.external},
+    )
 
 
 class _Reader:

@@ -18,8 +18,9 @@ import numpy as np
 
 from ..model import TensorSpec
 from . import cpu, plan_report
+from .embedded import IoMemory
 from .image import Image
-from .layout import IoMemory, Place
+from .layout import Place
 
 # What the sources say, by who has the memory of inputs and outputs.
 _IO: dict[IoMemory, dict[str, str]] = {
@@ -50,7 +51,7 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
     manifest : what the artifact tells of itself, to which the plan of its memory is added.
     """
     name, model, layout = image.name, image.model, image.layout
-    prefix, workspaces, io = f"TVMOPT_{name.upper()}", layout.workspaces, _IO[image.io]
+    prefix, workspaces, io = f"TVMOPT_{name.upper()}", layout.workspaces, _IO[image.options.io_memory]
     common = header(image) | {
         "name": name,
         "NAME": name.upper(),

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..model import Model
 from ..target import Target
 from . import image, kernels, portable, source
-from .layout import IoMemory
+from .embedded import DEFAULT, Embedded
 
 COMPILER = "arm-none-eabi-gcc"
-
-Emit = Literal["object", "c"]
-"""How kernels are written: compiled by LLVM, or as portable C."""
 
 # Enough for MVE's loads of doublewords.
 _ALIGNMENT = 8
@@ -22,12 +19,7 @@ _STACK_BYTES = 512
 
 
 def build(
-    model: Model,
-    target: Target,
-    folder: Path,
-    manifest: dict[str, Any],
-    emit: Emit = "object",
-    io_memory: IoMemory = "caller",
+    model: Model, target: Target, folder: Path, manifest: dict[str, Any], options: Embedded = DEFAULT
 ) -> image.Image:
     """Write a lowered model into ``folder``; returns what it is made of, for reports.
 
@@ -35,9 +27,7 @@ def build(
     ``model_manifest.json``) and ``model_kernels.o`` (or ``.c``). Besides, where the target names an emulator, a
     project that runs the model there: ``main.c``, ``startup.c``, ``firmware.ld`` and ``Makefile``.
 
-    manifest  : what the artifact tells of itself, to which the plan of its memory is added.
-    emit      : "object" for kernels compiled by LLVM, "c" for portable C.
-    io_memory : who has the memory of inputs and outputs.
+    manifest : what the artifact tells of itself, to which the plan of its memory is added.
 
     Raises UnsupportedError for a model that is not static, that C cannot express, or whose workspace is larger than the
     target's memory.
@@ -49,16 +39,15 @@ def build(
         alignment=_ALIGNMENT,
         stack_bytes=_STACK_BYTES,
         parallel=False,
-        portable=emit == "c",
         regions=target.memory.for_workspace,
-        io=io_memory,
+        options=options,
     )
     source.write(made, folder, manifest)
-    written = "model_kernels.c" if emit == "c" else "model_kernels.o"
-    if emit == "c":
+    written = "model_kernels.c" if options.emit == "c" else "model_kernels.o"
+    if options.emit == "c":
         portable.write(made, folder / written)
     else:
-        kernels.write_object(made.kernels, target, folder / written)
+        kernels.write_object(made.kernels, target, folder / written, inline=not made.savings)
     if target.emulator is not None:
         _write_project(made, folder, written)
     return made
@@ -112,7 +101,7 @@ def _write_project(made: image.Image, folder: Path, written: str) -> None:
     values: dict[str, str | int] = {}
     for kind, places in (("input", layout.inputs), ("output", layout.outputs)):
         macros = [f"TVMOPT_MODEL_{kind.upper()}_{i}" for i in range(len(places))]
-        if made.io == "caller":
+        if made.options.io_memory == "caller":
             definitions += [_array(f"{kind}{i}", f"{macro}_BYTES") for i, macro in enumerate(macros)]
             addresses = [f"{kind}{i}" for i in range(len(places))]
         else:
@@ -122,7 +111,10 @@ def _write_project(made: image.Image, folder: Path, written: str) -> None:
             ]
         values |= {f"{kind}s": ", ".join(addresses), f"{kind}s_count": len(places)}
         values[f"{kind}_bytes"] = ", ".join(f"{macro}_BYTES" for macro in macros)
-    arguments = [*(["(const void *const *)inputs", "outputs"] if made.io == "caller" else []), *layout.workspaces]
+    arguments = [
+        *(["(const void *const *)inputs", "outputs"] if made.options.io_memory == "caller" else []),
+        *layout.workspaces,
+    ]
     source.fill(
         "firmware/main.c",
         folder / "main.c",

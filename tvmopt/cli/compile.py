@@ -10,8 +10,7 @@ import click
 from . import options, terminal
 
 if TYPE_CHECKING:
-    from ..backends.layout import IoMemory
-    from ..backends.static_c import Emit
+    from ..backends.embedded import Emit, IoMemory
     from ..passes.pipeline import Io
 
 
@@ -44,6 +43,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="A microcontroller's inputs and outputs: in memory of the caller's, or in the workspace.",
 )
+@click.option(
+    "--compress-weights",
+    is_flag=True,
+    help="Store a microcontroller's weights without their zeros where that saves flash; costs time.",
+)
 def command(
     model: Path,
     target: str,
@@ -55,6 +59,7 @@ def command(
     io: Io,
     emit: Emit,
     io_memory: IoMemory,
+    compress_weights: bool,
 ) -> None:
     """Compile a model and save the artifact."""
     from .. import api
@@ -71,6 +76,7 @@ def command(
             io=io,
             emit=emit,
             io_memory=io_memory,
+            compress_weights=compress_weights,
         )
         artifact.save(output)
     files = list(output.iterdir()) if output.is_dir() else [output]

@@ -28,4 +28,4 @@ static inline double tvmopt_float64(int64_t bits) {
   return number;
 }
 
-${kernels}
+${unpack}${kernels}
