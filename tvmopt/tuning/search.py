@@ -20,7 +20,7 @@ SAMPLES = 256
 
 GENERATIONS = 3
 PARENTS = 32
-OPTIMISM = 0.5
+OPTIMISM = 1.5
 """How many standard deviations of the model's doubt count in favour of a candidate."""
 
 EXPLORATION = 0.15
