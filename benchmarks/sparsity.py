@@ -1,9 +1,10 @@
 """What zeros in weights save: layers and models beside our own dense kernels on the same instruction set.
 
-A layer is one matrix product or 1x1 convolution of uint8 activations and int8 weights, compiled with and without
-`--no-sparsity` and timed in turn (A B A B ...) on one thread; times are the shortest of many runs. Zeros are put where
-magnitude pruning of random weights puts them, in blocks of outputs x inputs. "kernel" tells which of the two was
-chosen. Exact: equal to the integer reference, bit for bit (models: every output to that without sparsity).
+A layer is one matrix product (also a 1x1 convolution's) or 3x3 convolution of uint8 activations and int8 weights,
+compiled with and without `--no-sparsity` and timed in turn (A B A B ...) on one thread; times are the shortest of many
+runs. Zeros are where magnitude pruning of random weights puts them, in blocks of outputs x inputs at one tap of the
+kernel. "kernel" tells which of the two was chosen. Exact: equal to the integer reference, bit for bit (models: every
+output to that without sparsity).
 """
 
 from __future__ import annotations
@@ -20,28 +21,32 @@ import tvmopt
 from tvmopt.cli import options, terminal
 from tvmopt.quant import reference
 from tvmopt.quant.params import QParams
-from tvmopt.quant.regions import MatMul
+from tvmopt.quant.regions import Conv, MatMul
 from tvmopt.report import bench
 from tvmopt.runtime import Artifact
 
 from . import data, models
 from .command import Command, listed
 
-LAYERS = {  # name: rows (pixels, tokens), inputs, outputs
-    "bert attention": (128, 768, 768),
-    "bert feed-forward in": (128, 768, 3072),
-    "bert feed-forward out": (128, 3072, 768),
-    "resnet50 layer1 conv1": (56 * 56, 256, 64),
-    "resnet50 layer1 conv3": (56 * 56, 64, 256),
-    "resnet50 layer2 conv1": (28 * 28, 512, 128),
-    "resnet50 layer3 conv1": (14 * 14, 1024, 256),
-    "resnet50 layer3 conv3": (14 * 14, 256, 1024),
-    "resnet50 layer4 conv1": (7 * 7, 2048, 512),
-    "batch 1": (1, 4096, 4096),
+LAYERS = {  # name: shape of the input, outputs, size of the kernel
+    "bert attention": ((128, 768), 768, 1),
+    "bert feed-forward in": ((128, 768), 3072, 1),
+    "bert feed-forward out": ((128, 3072), 768, 1),
+    "resnet50 layer1 conv1": ((56 * 56, 256), 64, 1),
+    "resnet50 layer1 conv3": ((56 * 56, 64), 256, 1),
+    "resnet50 layer2 conv1": ((28 * 28, 512), 128, 1),
+    "resnet50 layer3 conv1": ((14 * 14, 1024), 256, 1),
+    "resnet50 layer3 conv3": ((14 * 14, 256), 1024, 1),
+    "resnet50 layer4 conv1": ((7 * 7, 2048), 512, 1),
+    "resnet50 layer1 conv2": ((1, 64, 56, 56), 64, 3),
+    "resnet50 layer2 conv2": ((1, 128, 28, 28), 128, 3),
+    "resnet50 layer3 conv2": ((1, 256, 14, 14), 256, 3),
+    "resnet50 layer4 conv2": ((1, 512, 7, 7), 512, 3),
+    "batch 1": ((1, 4096), 4096, 1),
 }
 BLOCKS = {"16x1": (16, 1), "4x1": (4, 1), "unstructured": (1, 1)}
 ZEROS = (50, 80, 90)
-MODELS = ("vww", "resnet50-16x1@80-u8-qdq", "resnet50-4x1@90-u8-qdq", "mobilenet_v2-16x1@80-u8-qdq")
+MODELS = ("vww", "mobilenet_v2-16x1@80-u8-qdq", "resnet50-16x1@80-u8-qdq", "resnet50-4x1@90-u8-qdq")
 REPORT = data.ROOT / "docs" / "sparsity.md"
 X, W = QParams.per_tensor(0.02, 120, "uint8"), QParams.per_tensor(0.01, 0, "int8")
 
@@ -50,7 +55,7 @@ X, W = QParams.per_tensor(0.02, 120, "uint8"), QParams.per_tensor(0.01, 0, "int8
 class Row:
     """One layer or model with one pattern of zeros.
 
-    shape, pattern : of a layer: rows x inputs x outputs, and the blocks.
+    shape, pattern : of a layer: its input, outputs and kernel, and the blocks of zeros.
     zeros  : percent of the weights.
     ratio  : how many times faster than dense.
     kernel : of a layer: "sparse" or "dense"; of a model: how many kernels are sparse.
@@ -78,24 +83,22 @@ class Report:
 
 def layer(name: str, target: str) -> list[Row]:
     """One layer without zeros and with every pattern of them."""
-    shape = LAYERS[name]
-    full = region(shape, "unstructured", 0)
-    dense = compile_layer(full, shape[0], target, sparsity=False)
+    shape, outputs, kernel = LAYERS[name]
+    full = region(shape[1], outputs, kernel, "unstructured", 0)
+    dense = compile_layer(full, shape, target, sparsity=False)
+    x = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     cases = [("", 0, full)]
-    cases += [(pattern, zeros, region(shape, pattern, zeros)) for pattern in BLOCKS for zeros in ZEROS]
-    return [_row(name, shape, dense, case, target) for case in cases]
-
-
-def _row(name: str, shape: tuple[int, int, int], dense: Artifact, case: tuple[str, int, MatMul], target: str) -> Row:
-    pattern, zeros, product = case
-    artifact = compile_layer(product, shape[0], target)
-    x = np.random.default_rng(1).integers(0, 256, shape[:2], np.uint8)
-    (got,) = artifact.run({"x": x}).values()
-    exact = bool(np.array_equal(got, reference.run(product, x)))
-    slow, fast = _times(dense, artifact, {"x": x})
-    kernel = "sparse" if _sparse(artifact) else "dense"
-    size = "x".join(map(str, shape))
-    return Row(name, size, pattern, zeros, slow, fast, slow / fast, kernel, exact)
+    cases += [(p, zeros, region(shape[1], outputs, kernel, p, zeros)) for p in BLOCKS for zeros in ZEROS]
+    rows = []
+    for pattern, zeros, case in cases:
+        artifact = compile_layer(case, shape, target)
+        (got,) = artifact.run({"x": x}).values()
+        exact = bool(np.array_equal(got, reference.run(case, x)))
+        slow, fast = _times(dense, artifact, {"x": x})
+        size = f"{'x'.join(map(str, shape))} to {outputs}" + (f", {kernel}x{kernel}" if kernel > 1 else "")
+        used = "sparse" if _sparse(artifact) else "dense"
+        rows.append(Row(name, size, pattern, zeros, slow, fast, slow / fast, used, exact))
+    return rows
 
 
 def model(name: str, target: str) -> Row:
@@ -110,44 +113,47 @@ def model(name: str, target: str) -> Row:
     return Row(name, "", "", zeros, slow, fast, slow / fast, f"{_sparse(artifact)} sparse", exact)
 
 
-def region(shape: tuple[int, int, int], pattern: str, zeros: int) -> MatMul:
-    """A product with random weights, of which the smallest blocks are zero."""
-    _, length, outputs = shape
+def region(inputs: int, outputs: int, kernel: int, pattern: str, zeros: int) -> MatMul | Conv:
+    """A product, or a convolution that keeps the image's size, with random weights of which the smallest blocks are
+    zero."""
     rng = np.random.default_rng(0)
-    weight = rng.normal(0, 40, (outputs, length)).round().clip(-127, 127)
+    weight = rng.normal(0, 40, (outputs, inputs, kernel**2)).round().clip(-127, 127)
     rows, columns = BLOCKS[pattern]
-    score = np.abs(weight).reshape(outputs // rows, rows, length // columns, columns).sum((1, 3))
-    kept = np.kron(score > np.quantile(score, zeros / 100), np.ones((rows, columns))) if zeros else 1
-    y = QParams.per_tensor(0.02 * 0.01 * 40 * 74 * length**0.5 / 40, 128, "uint8")
+    score = np.abs(weight).reshape(outputs // rows, rows, inputs // columns, columns, -1).sum((1, 3))
+    if zeros:
+        weight *= np.kron(score > np.quantile(score, zeros / 100), np.ones((rows, columns, 1)))
+    y = QParams.per_tensor(0.02 * 0.01 * 74 * (inputs * kernel**2) ** 0.5, 128, "uint8")
     bias = rng.integers(-999, 999, outputs).astype(np.int32)
-    return MatMul(X, W, np.ascontiguousarray((weight * kept).T).astype(np.int8), bias, y, (0, 255))
+    if kernel == 1:
+        return MatMul(X, W, np.ascontiguousarray(weight[..., 0].T).astype(np.int8), bias, y, (0, 255))
+    shaped = weight.reshape(outputs, inputs, kernel, kernel).astype(np.int8)
+    return Conv(X, W, shaped, bias, y, (0, 255), (1, 1), (kernel // 2,) * 4, (1, 1))
 
 
-def compile_layer(product: MatMul, rows: int, target: str, sparsity: bool = True) -> Artifact:
-    """A model of that product alone, which takes and gives 8-bit tensors."""
-    return tvmopt.compile(_onnx(product, rows).SerializeToString(), target, sparsity=sparsity, io="int8")
+def compile_layer(case: MatMul | Conv, shape: Sequence[int], target: str, sparsity: bool = True) -> Artifact:
+    """A model of that region alone for an input of ``shape``, which takes and gives 8-bit tensors."""
+    return tvmopt.compile(_onnx(case, shape).SerializeToString(), target, sparsity=sparsity, io="int8")
 
 
-def _onnx(product: MatMul, rows: int) -> onnx.ModelProto:
-    length, outputs = product.weight.shape
-    scale = np.float32(X.scale * W.scale)
+def _onnx(case: MatMul | Conv, shape: Sequence[int]) -> onnx.ModelProto:
     constants = {
-        "w": product.weight, "b": product.bias, "w_scale": W.scale, "w_zero": W.zero_point,
-        "b_scale": scale, "b_zero": np.int32(0),
-        "x_scale": X.scale, "x_zero": X.zero_point, "y_scale": product.y.scale, "y_zero": product.y.zero_point,
+        "w": case.weight, "b": case.bias, "w_scale": W.scale, "w_zero": W.zero_point,
+        "b_scale": np.float32(X.scale * W.scale), "b_zero": np.int32(0),
+        "x_scale": X.scale, "x_zero": X.zero_point, "y_scale": case.y.scale, "y_zero": case.y.zero_point,
     }  # fmt: skip
+    op, attributes = ("Conv", {"pads": case.padding}) if isinstance(case, Conv) else ("Gemm", {})
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "x_scale", "x_zero"], ["x_q"]),
         *(
             helper.make_node("DequantizeLinear", [tensor, f"{name}_scale", f"{name}_zero"], [f"{name}_f"])
             for name, tensor in (("x", "x_q"), ("w", "w"), ("b", "b"))
         ),
-        helper.make_node("Gemm", ["x_f", "w_f", "b_f"], ["y_f"]),
+        helper.make_node(op, ["x_f", "w_f", "b_f"], ["y_f"], **attributes),
         helper.make_node("QuantizeLinear", ["y_f", "y_scale", "y_zero"], ["y_q"]),
         helper.make_node("DequantizeLinear", ["y_q", "y_scale", "y_zero"], ["y"]),
     ]
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [rows, length])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [rows, outputs])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [shape[0], case.bias.size, *shape[2:]])
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "layer", [x], [y], initializers)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -11,18 +11,19 @@ from tvmopt.quant import reference
 
 @pytest.mark.parametrize("pattern", sparsity.BLOCKS)
 def test_zeros_are_where_the_pattern_says(pattern: str) -> None:
-    weight = sparsity.region((1, 64, 128), pattern, 80).weight.T
+    weight = sparsity.region(64, 128, 1, pattern, 80).weight.T
     rows, columns = sparsity.BLOCKS[pattern]
     blocks = (weight != 0).reshape(128 // rows, rows, 64 // columns, columns).any((1, 3))
     assert np.count_nonzero(blocks) / blocks.size == pytest.approx(0.2, abs=0.01)
 
 
 @pytest.mark.parametrize("sparse", [True, False])
-def test_a_layer_is_the_product(sparse: bool) -> None:
-    product = sparsity.region((65, 256, 64), "16x1", 90)
-    x = np.random.default_rng(0).integers(0, 256, (65, 256), np.uint8)
-    (got,) = sparsity.compile_layer(product, 65, "host", sparsity=sparse).run({"x": x}).values()
-    np.testing.assert_array_equal(got, reference.run(product, x))
+@pytest.mark.parametrize(("shape", "kernel"), [((65, 256), 1), ((1, 64, 9, 9), 3)])
+def test_a_layer_is_its_region(shape: tuple[int, ...], kernel: int, sparse: bool) -> None:
+    region = sparsity.region(shape[1], 64, kernel, "16x1", 90)
+    x = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    (got,) = sparsity.compile_layer(region, shape, "host", sparsity=sparse).run({"x": x}).values()
+    np.testing.assert_array_equal(got, reference.run(region, x))
 
 
 def test_what_is_not_exact_is_told() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.lowering.graphs import Graph, run
 from tests.lowering.harness import RUNNABLE, check
-from tests.lowering.strategies import clamps, outputs_for, params, tensor, weights
+from tests.lowering.strategies import clamps, modes, outputs_for, params, tensor, weights
 from tvmopt import target as targets
 from tvmopt.lowering import lower, sparse
 from tvmopt.lowering.kernel import Kernel, Stored
@@ -42,7 +42,8 @@ def matmuls(draw: st.DrawFn) -> tuple[MatMul, np.ndarray]:
     biases = [None, rng.integers(-(2**12), 2**12, outputs).astype(np.int32)]
     if y is None:
         biases.append(rng.normal(0, 10, outputs).astype(np.float32))
-    region = MatMul(a, b, weight, draw(st.sampled_from(biases)), y, (0, 0) if y is None else draw(clamps(y)))
+    clamp = (0, 0) if y is None else draw(clamps(y))
+    region = MatMul(a, b, weight, draw(st.sampled_from(biases)), y, clamp, requantize=draw(modes))
     return region, tensor((pixels, length), "uint8")
 
 
