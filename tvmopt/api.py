@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from .model import Model
 if TYPE_CHECKING:
     import onnx
 
+    from .backends import Offloaded
     from .backends.embedded import Emit, IoMemory
     from .compression import Compression, Prune, Quantize
     from .passes.pipeline import Io
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from .report.estimate import Estimate
     from .report.inspect import Inspection
     from .report.samples import Samples
-    from .report.verify import Verification
+    from .report.verify import Runnable, Verification
     from .runtime import Artifact
+    from .runtime.artifact import Engine
     from .target import Target
     from .tuning.campaign import Campaign, Outcome
 
@@ -89,7 +92,6 @@ def compile(
     from . import backends, frontend, lowering
     from . import target as targets
     from .passes import pipeline
-    from .passes.partition import partition
     from .tuning import exchange
     from .tuning.lookup import Lookup
 
@@ -106,10 +108,8 @@ def compile(
     with _stage("optimizing", loaded.source):
         grouped = pipeline.run(loaded, sparsity=sparsity, io=io, requantize=found.requantize)
     programs = None
-    if isinstance(found.accelerator, targets.Systolic):
-        with _stage(f"compiling for the accelerator of {found.name}", loaded.source):
-            grouped = partition(grouped, "systolic", lambda op: backends.supports(op, found))
-            programs = backends.offload(grouped, found)
+    if found.accelerator is not None:
+        grouped, programs = _partitioned(grouped, found)
     with nullcontext() if records is None else exchange.open(Path(records)) as named:
         tuned = Lookup(found, named)
         with _stage(f"lowering for {found.name}", loaded.source):
@@ -117,7 +117,38 @@ def compile(
     lowered = lowered.replace(tuned=tuple(tuned.used.values()))
     with _stage(f"generating code for {found.name}", loaded.source):
         options = backends.Embedded(emit, io_memory, compress_weights)
-        return backends.build(lowered, found, threads, options, programs)
+        return backends.build(lowered, found, threads, options, programs, partial(_here, grouped, sparsity))
+
+
+def _partitioned(grouped: Model, target: Target) -> tuple[Model, Offloaded]:
+    """What the target's accelerator takes as subgraphs, and what it computes for each."""
+    from . import backends
+    from .passes.partition import partition
+
+    assert target.accelerator is not None
+    with _stage(f"compiling for the accelerator of {target.name}", grouped.source):
+        model = partition(grouped, target.accelerator.kind, backends.supports(target))
+        return model, backends.offload(model, target)
+
+
+def _simulated(model: Model, target: Target, sparsity: bool) -> Engine:
+    """A model on this machine, as an Ethos-U beside its host would compute it."""
+    from . import backends
+    from .passes import pipeline
+
+    grouped = pipeline.run(model, sparsity=sparsity, requantize=target.requantize)
+    partitioned, parts = _partitioned(grouped, target)
+    return backends.simulate(partitioned, target, parts, partial(_here, partitioned, sparsity))
+
+
+def _here(partitioned: Model, sparsity: bool) -> tuple[Model, Target]:
+    """A partitioned model lowered for this machine."""
+    from . import lowering
+    from . import target as targets
+
+    machine = targets.host()
+    with _stage(f"lowering for {machine.name}", partitioned.source):
+        return lowering.lower(partitioned, machine, 1, sparsity), machine
 
 
 def open(path: str | PathLike[str]) -> Artifact:
@@ -162,11 +193,14 @@ def verify(
     inputs = _samples(model, None if data is None else Path(data), samples)
     artifact = compile(model, found, threads=threads, sparsity=sparsity, records=records)
 
-    def build(proto: onnx.ModelProto) -> Artifact:
+    def build(proto: onnx.ModelProto) -> Runnable:
+        if isinstance(found.accelerator, targets.EthosU):  # of every layer by itself: Vela has nothing to add
+            return _simulated(load(proto, _bound(model)), found, sparsity)
         return compile(load(proto, _bound(model)), found, threads=threads, sparsity=sparsity, records=records)
 
     with _stage("verifying", model.source):
-        return comparison.run(path, found.name, build, artifact, inputs, layer_samples)
+        accelerator = artifact.manifest.get("accelerator")
+        return comparison.run(path, found.name, build, artifact, inputs, layer_samples, accelerator)
 
 
 def bench(

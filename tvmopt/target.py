@@ -148,6 +148,11 @@ class EthosU(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
         """ "ethos-u55", "ethos-u65" or "ethos-u85"."""
         return self.config.rpartition("-")[0]
 
+    @property
+    def kind(self) -> str:
+        """As in the target file."""
+        return "ethos-u"
+
 
 class Systolic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="systolic"):
     """A weight-stationary systolic array of int8 multipliers, with memories of its own, that is simulated.
@@ -175,6 +180,11 @@ class Systolic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     def __post_init__(self) -> None:
         if self.accumulator_kib * 1024 < 4 * self.columns:
             raise ValueError(f"accumulator_kib = {self.accumulator_kib} has no room for {self.columns} sums")
+
+    @property
+    def kind(self) -> str:
+        """As in the target file."""
+        return "systolic"
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

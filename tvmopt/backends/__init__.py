@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from ..errors import UnsupportedError
+from ..errors import DependencyError, UnsupportedError
 from ..model import Model
 from ..quant.subgraphs import Op
 from ..runtime import Artifact
-from ..runtime.systolic import Program
-from ..target import Systolic, Target
+from ..target import EthosU, Systolic, Target
 from . import systolic
 from .embedded import DEFAULT, Embedded
 from .manifest import describe
+
+if TYPE_CHECKING:
+    from ..runtime.artifact import Engine
+    from .npu.artifact import Here
+
+Offloaded = Mapping[str, Any]
+"""What an accelerator computes, by the name of the subgraph: a ``systolic.Program``, or an ``npu.part.Part``."""
 
 __all__ = ["Artifact", "Embedded", "build"]
 
 log = logging.getLogger(__name__)
 
 
-def supports(op: Op, target: Target) -> str | None:
-    """Why the accelerator of ``target`` does not take an op of a model of regions; None where it does."""
+def supports(target: Target) -> Callable[[Op], str | None]:
+    """For ``passes.partition``: why the accelerator of ``target`` does not take an op of a model of regions, or None.
+
+    Raises DependencyError where the accelerator's tools are not installed.
+    """
+    if isinstance(target.accelerator, EthosU):
+        _require_npu()
+        from .npu import support
+
+        return support.supports(target.accelerator)
     assert isinstance(target.accelerator, Systolic)
-    return systolic.supports(op, target.accelerator)
+    return partial(systolic.supports, machine=target.accelerator)
 
 
-def offload(model: Model, target: Target) -> dict[str, Program]:
+def offload(model: Model, target: Target) -> Offloaded:
     """What the accelerator of ``target`` does for every subgraph of a partitioned model."""
+    if isinstance(target.accelerator, EthosU):
+        from .npu.part import parts
+
+        return parts(model, target.accelerator)
     assert isinstance(target.accelerator, Systolic)
     return systolic.compile(model, target.accelerator)
+
+
+def simulate(model: Model, target: Target, programs: Offloaded, here: Here) -> Engine:
+    """Run a partitioned model on this machine without compiling it for its target."""
+    from .npu import artifact, facts
+
+    return artifact.OnThisMachine(model, here, programs, {"accelerator": facts.describe(model, target, programs)})
+
+
+def _require_npu() -> None:
+    if any(importlib.util.find_spec(name) is None for name in ("tosa_serializer", "tosa_reference_model", "ethosu")):
+        install = "pip install 'tvmopt[npu]' && pip install --no-deps tosa-tools==2026.8.0"
+        raise DependencyError("targets with an Ethos-U need Vela and tosa-tools: the extra 'npu'", hint=install)
 
 
 def build(
@@ -39,7 +73,8 @@ def build(
     target: Target,
     threads: int = 1,
     options: Embedded = DEFAULT,
-    programs: Mapping[str, Program] | None = None,
+    programs: Offloaded | None = None,
+    here: Here | None = None,
 ) -> Artifact:
     """Compile a lowered model.
 
@@ -51,6 +86,7 @@ def build(
     threads  : how many threads one inference uses.
     options  : how a model for a microcontroller is written.
     programs : what the target's accelerator does (see ``offload``).
+    here     : the same model lowered for this machine, where it runs when an accelerator cannot be emulated.
 
     Raises DependencyError without a C compiler for the target, or a CUDA one for a GPU; UnsupportedError for threads or
     symbolic shapes on a microcontroller, for a model larger than its memory, for a microcontroller's options on any
@@ -59,19 +95,27 @@ def build(
     from . import cuda, emulated, library, static_c, vm
 
     facts = describe(model, target, threads) | {"backend": target.backend}
-    if programs is not None:
-        facts["accelerator"] = {"subgraphs": list(programs), "host_reasons": model.host_reasons}
     folder = TemporaryDirectory(prefix="tvmopt-")
     if target.backend == "static_c":
         if threads > 1:
             raise UnsupportedError(f"target {target.name} runs one thread, not {threads}", file=model.source)
         path = Path(folder.name) / "model"
         path.mkdir()
+        if isinstance(target.accelerator, EthosU):
+            from .npu import artifact
+
+            assert programs is not None
+            assert here is not None
+            artifact.build(model, target, path, facts, options, programs)
+            manifest = artifact.manifest_of(path)
+            return Artifact(path, folder, partial(artifact.OnThisMachine, model, here, programs, manifest))
         static_c.build(model, target, path, facts, options)
         return Artifact(path, folder, emulated.engine(path, model, target, facts))
     if options.chosen:
         reason = f"{options.chosen[0]} is for microcontrollers, and {target.name} is none"
         raise UnsupportedError(reason, file=model.source)
+    if programs is not None:
+        facts["accelerator"] = {"subgraphs": list(programs), "host_reasons": model.host_reasons}
     path = Path(folder.name) / "model.so"
     if target.cuda is not None:
         path.write_bytes(cuda.build(model, target, facts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,7 @@ def make(
     parallel: bool,
     regions: Sequence[Region] = (UNLIMITED,),
     options: Embedded = DEFAULT,
+    external: Mapping[str, Work] | None = None,
 ) -> Image:
     """Plan and lower ``model``.
 
@@ -75,6 +76,7 @@ def make(
     parallel    : whether loops may be shared among threads.
     regions     : memories for the workspace, fastest first.
     options     : how it is to be written.
+    external    : what external kernels do to memory, by their name; nothing but reading and writing otherwise.
 
     A concatenation that is computed in its place keeps all of it alive for longer: it is done where that does not make
     the workspace larger.
@@ -100,8 +102,10 @@ def make(
             funcs[unpack_symbol(name)] = unpacking.unpack(), {}
         lowered = kernels.lower(funcs, target, stack_bytes=stack_bytes, parallel=parallel, portable=options.emit == "c")
         work = [
-            Work(lowered.scratch[symbol], lowered.traffic[symbol]) if symbol in lowered.scratch else Work()
-            for symbol in symbols
+            Work(lowered.scratch[symbol], lowered.traffic[symbol])
+            if symbol in lowered.scratch
+            else (external or {}).get(call.kernel, Work())
+            for call, symbol in zip(steps.calls, symbols, strict=True)
         ]
         places = layout.lay_out(steps, shared, work, alignment, (UNLIMITED,), options.io_memory)
         return Image(name, model, target, steps, shared, symbols, work, lowered, places, options, savings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,25 @@ from ..model import Model
 from ..target import Target
 from . import image, kernels, portable, source
 from .embedded import DEFAULT, Embedded
+from .layout import Work
 
 COMPILER = "arm-none-eabi-gcc"
 
 # Enough for MVE's loads of doublewords.
 _ALIGNMENT = 8
+# And for all that an Ethos-U is given (its technical reference manuals, "AXI").
+_ACCELERATOR_ALIGNMENT = 16
 # Stacks are small: kernel buffers that are larger are in the workspace.
 _STACK_BYTES = 512
 
 
 def build(
-    model: Model, target: Target, folder: Path, manifest: dict[str, Any], options: Embedded = DEFAULT
+    model: Model,
+    target: Target,
+    folder: Path,
+    manifest: dict[str, Any],
+    options: Embedded = DEFAULT,
+    external: Mapping[str, Work] | None = None,
 ) -> image.Image:
     """Write a lowered model into ``folder``; returns what it is made of, for reports.
 
@@ -28,6 +37,7 @@ def build(
     project that runs the model there: ``main.c``, ``startup.c``, ``firmware.ld`` and ``Makefile``.
 
     manifest : what the artifact tells of itself, to which the plan of its memory is added.
+    external : what subgraphs of an accelerator do to memory; their C functions are written elsewhere.
 
     Raises UnsupportedError for a model that is not static, that C cannot express, or whose workspace is larger than the
     target's memory.
@@ -36,11 +46,12 @@ def build(
         model,
         target,
         "model",
-        alignment=_ALIGNMENT,
+        alignment=_ACCELERATOR_ALIGNMENT if external else _ALIGNMENT,
         stack_bytes=_STACK_BYTES,
         parallel=False,
         regions=target.memory.for_workspace,
         options=options,
+        external=external,
     )
     source.write(made, folder, manifest)
     written = "model_kernels.c" if options.emit == "c" else "model_kernels.o"
@@ -127,4 +138,4 @@ def _write_project(made: image.Image, folder: Path, written: str) -> None:
 def _array(name: str, size: str, region: str | None = None) -> str:
     """A C definition of bytes, in a memory region of their own or with all other data."""
     section = f', section(".bss.{region}")' if region else ""
-    return f"static uint8_t {name}[{size}] __attribute__((aligned({_ALIGNMENT}){section}));"
+    return f"static uint8_t {name}[{size}] __attribute__((aligned({_ACCELERATOR_ALIGNMENT}){section}));"

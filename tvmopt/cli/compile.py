@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import options, terminal
+from . import accelerator, options, terminal
 
 if TYPE_CHECKING:
     from ..backends.embedded import Emit, IoMemory
@@ -82,3 +82,6 @@ def command(
     files = list(output.iterdir()) if output.is_dir() else [output]
     size = sum(file.stat().st_size for file in files)
     click.echo(f"{output}: {size / 1024:.0f} KiB for {found.name}, {threads} thread(s)")
+    if found.accelerator is not None:
+        for line in accelerator.lines(artifact.manifest["accelerator"]):
+            click.echo(line)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import options, terminal
+from . import accelerator, options, terminal
 
 if TYPE_CHECKING:
     from ..report.verify import Verification
@@ -90,3 +90,5 @@ def show(result: Verification) -> None:
         click.echo(f"top-1         agrees on {result.top1_agreement:.2%} of {result.samples} samples ({result.data})")
     if result.accuracy is not None:
         click.echo(f"accuracy      {result.accuracy:.4f}, ONNX Runtime {result.reference_accuracy:.4f}")
+    for line in accelerator.lines(result.accelerator or {}):
+        click.echo(line)

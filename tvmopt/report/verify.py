@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -74,6 +74,7 @@ class Verification:
     first_difference : name of the first layer, in graph order, that differs.
     accuracy       : share of rows whose largest value is at the label, for tvmopt and for ONNX Runtime; None
                      without labels.
+    accelerator    : what the artifact tells of its accelerator; None without one.
     """
 
     model: str
@@ -91,14 +92,22 @@ class Verification:
     reference_accuracy: float | None
     outputs: list[Output]
     layers: list[Layer]
+    accelerator: dict[str, Any] | None = None
 
 
 def run(
-    path: Path, target: str, build: Build, artifact: Runnable, samples: Samples, layer_samples: int
+    path: Path,
+    target: str,
+    build: Build,
+    artifact: Runnable,
+    samples: Samples,
+    layer_samples: int,
+    accelerator: dict[str, Any] | None = None,
 ) -> Verification:
     """Compare ``artifact``, compiled from the ONNX file ``path``, with ONNX Runtime on ``samples``.
 
-    ``build`` compiles the cut form of the model (see ``probe``) for the comparison layer by layer.
+    ``build`` compiles the cut form of the model (see ``probe``) for the comparison layer by layer; ``accelerator`` is
+    what the artifact tells of its own.
 
     Raises
     ------
@@ -131,6 +140,7 @@ def run(
         reference_accuracy=accuracy.accuracy(reference, samples),
         outputs=[_output(value, ours, theirs) for value in model.graph.outputs],
         layers=layers,
+        accelerator=accelerator,
     )
 
 
