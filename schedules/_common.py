@@ -92,6 +92,27 @@ def widest_first(sch: Schedule, loops: Sequence[LoopRV]) -> list[LoopRV]:
     return [widest, *(loop for loop in loops if loop is not widest)]
 
 
+def row_groups(
+    sch: Schedule, decisions: Decisions, space: Sequence[LoopRV], default: int
+) -> tuple[list[LoopRV], list[LoopRV]]:
+    """Loops over groups of rows, and loops over the rows of a group; none where whole images are one group.
+
+    space   : loops over the places of the output, but for the pixels of a row; those over rows are last.
+    default : rows of a group. 0 stands for all.
+    """
+    if not space:
+        return [], []
+    *outer, row = space
+    count = int(sch.get(row).extent)
+    rows = decisions.pick(
+        "rows", default, [0, *(rows for rows in (1, 2, 4, 7, 8) if count % rows == 0 and rows < count)]
+    )
+    if not rows:
+        return [], []
+    group, row = sch.split(row, [None, rows])
+    return [*outer, group], [row]
+
+
 def copy(sch: Schedule, func: PrimFunc, block: SBlockRV) -> None:
     """Schedule a block that copies, converts or pads: borders are filled first, so that rows copy in one go."""
     outermost = sch.get_loops(block)[0]

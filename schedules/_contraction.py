@@ -21,7 +21,7 @@ from tvm.s_tir.schedule import SBlockRV
 from tvm.tirx import PrimFunc
 
 from . import _intrinsics
-from ._common import Decisions, copy, extents, find, parallel, widest_first
+from ._common import Decisions, copy, extents, find, parallel, row_groups, widest_first
 
 L1_BYTES = 32 * 1024
 """The smallest L1 data cache of the CPUs in use."""
@@ -51,6 +51,7 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
 
     *space, pixel, channel = sch.get_loops(out)
     short = scaled is not None and steps <= SHORT and blocks > 1 and lead[-1] > 1
+    short = bool(decisions.pick("held", int(short), (0, int(short))))
     pixels, vectors = short_tile(blocks) if short else register_tile(lead[-1], blocks, registers)
     visits = 1 if short else tiles_per_visit(prod(lead), blocks, lanes * length, length, pixels, vectors)
     pixels = decisions.pick("pixels", pixels, range(1, min(lead[-1], registers - 3) + 1))
@@ -61,7 +62,17 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     packed = packable(blocks, vectors) if scaled is not None else 1
     g0, p0, p1 = sch.split(pixel, [None, group, pixels])
     b0, b1, b2, lane = sch.split(channel, [None, visits, vectors // packed, packed * lanes])
-    outer = [*space, g0, b0, p0] if by_row or short else widest_first(sch, [b0, *space, g0, p0])
+    grouped = by_row or find(sch, "stage") is not None
+    around, within = row_groups(sch, decisions, space if grouped else [], int(by_row))
+    within = within or space
+    order = decisions.pick("order", 0, range(4)) or (2 if by_row or around or short else 0)
+    places = {
+        0: widest_first(sch, [b0, *within, g0, p0]),
+        1: [b0, *within, g0, p0],
+        2: [*within, g0, b0, p0],
+        3: [*within, g0, p0, b0],
+    }[order]
+    outer = [*around, *places]
     sch.reorder(*outer, b1, p1, b2, lane)
     if scaled is not None:
         sch.compute_at(scaled, b2, preserve_unit_loops=True)
@@ -71,7 +82,10 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
         sch.vectorize(inner)
     sch.compute_at(acc, b1, preserve_unit_loops=True)
     parallel(sch, func, outer[0])
-    _accumulate(sch, acc, len(lead), multiply_add, short)
+    unroll = decisions.pick(
+        "unroll", 1, [count for count in (1, 2, 4) if int(sch.get(acc).iter_vars[-2].dom.extent) % count == 0]
+    )
+    _accumulate(sch, acc, len(lead), multiply_add, short, unroll)
     sch.unroll(p1)
     sch.unroll(b2)
     for loop in (b0, g0, p0, b1, b2, *([lane] if packed == 1 else [])):
@@ -83,8 +97,8 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
         sch.tensorize(sch.get_loops(out)[-1], _intrinsics.narrow(packed))
     for name, prepare in (("stage", copy), ("pack", _pack)):
         if (block := find(sch, name)) is not None:
-            if by_row and space:
-                sch.compute_at(block, space[-1], preserve_unit_loops=True)
+            if around and (by_row or name == "stage"):
+                sch.compute_at(block, around[-1], preserve_unit_loops=True)
             else:
                 prepare(sch, func, block)
     return sch
@@ -161,12 +175,18 @@ def _pack(sch: Schedule, func: PrimFunc, pack: SBlockRV) -> None:
             sch.decompose_reduction(sums, length)
 
 
-def _accumulate(sch: Schedule, acc: SBlockRV, lead: int, multiply_add: str | None, short: bool) -> None:
-    """Order and unroll the loops of a tile of sums, which become registers; short: all of them."""
+def _accumulate(sch: Schedule, acc: SBlockRV, lead: int, multiply_add: str | None, short: bool, unroll: int) -> None:
+    """Order and unroll the loops of a tile of sums, which become registers; short: all of them.
+
+    unroll : steps of the reduction to do at a time.
+    """
     sch.set_scope(acc, 0, "local")
     rank = len(sch.get(acc).iter_vars)
     loops = sch.get_loops(acc)[-rank:]
     space, tile, reduction = loops[: lead - 1], loops[lead - 1 : lead + 2], loops[lead + 2 :]
+    if unroll > 1:
+        reduction[-2:-1] = sch.split(reduction[-2], [None, unroll])
+        sch.unroll(reduction[-2])
     sch.reorder(*space, *reduction[:-1], *tile, reduction[-1])
     if multiply_add is None:
         sch.reorder(reduction[-1], tile[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tvm.s_tir import Schedule
 from tvm.tirx import PrimFunc
 
-from ._common import Decisions, copy, extents, find, parallel, widest_first
+from ._common import Decisions, copy, extents, find, parallel, row_groups, widest_first
 
 UNROLLED_TAPS = 9
 """Beyond a 3 x 3 window, taps stay a loop: the code would grow more than it gains."""
@@ -67,7 +67,11 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
     size = decisions.pick("pixels", _tile(pixels, tile), range(1, 15))
     p0, p1 = sch.split(pixel, [None, size])
     block, lane = sch.split(channel, [None, lanes])
-    outer = widest_first(sch, [*space, block])
+    stage = find(sch, "stage")
+    around, within = row_groups(sch, decisions, space if stage is not None else [], 0)
+    within = within or space
+    order = decisions.pick("order", 0, range(3))
+    outer = [*around, *(widest_first(sch, [*within, block]), [*within, block], [block, *within])[order]]
     sch.reorder(*outer, p0, p1, lane)
     for producer in (acc, columns):
         sch.compute_at(producer, p0, preserve_unit_loops=True)
@@ -82,7 +86,8 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
     sch.vectorize(sch.get_loops(init)[-1])
     for loop in (sch.get_loops(init)[-3], sums, p1):
         sch.unroll(loop)
-    if int(sch.get(tap).extent) * int(sch.get(group).extent) <= UNROLLED_TAPS // 3:
+    taps = int(sch.get(tap).extent) * int(sch.get(group).extent)
+    if decisions.pick("unroll", int(taps <= UNROLLED_TAPS // 3), (0, int(taps <= UNROLLED_TAPS))):
         for loop in (column, rows, tap, group):  # then columns are in registers as well
             sch.unroll(loop)
     sch.blockize(sum_lane)  # keeps the test for a tile's end, which tensorize does not take, outside
@@ -90,7 +95,9 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
     sch.vectorize(lane)
     for loop in (*outer, lane, gathered, *([p0] if pixels % size else [])):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
-    if (stage := find(sch, "stage")) is not None:
+    if around:
+        sch.compute_at(stage, around[-1], preserve_unit_loops=True)
+    elif stage is not None:
         copy(sch, func, stage)
     return sch
 
