@@ -70,7 +70,7 @@ def test_options_change_no_result_bit(model: Path, artifact: api.Artifact) -> No
 
 
 def test_inputs_and_outputs_are_floats_or_bytes() -> None:
-    with pytest.raises(InputError, match="io is 'int4', neither 'onnx' nor 'int8'"):
+    with pytest.raises(InputError, match="io is 'int4', none of 'onnx', 'int8', 'int8-inputs'"):
         tvmopt.compile(demo.INT8_MODEL, io="int4")  # type: ignore[arg-type]
 
 

@@ -73,7 +73,8 @@ def compile(
     threads  : how many threads one inference uses.
     sparsity : remove work that is known to give zero or a constant; never changes a result bit.
     io       : "onnx" takes and gives what the ONNX model does; "int8" the 8-bit tensors that its inputs are quantized
-               to and its outputs dequantized from, whose scale and zero point are in the artifact's specs.
+               to and its outputs dequantized from, whose scale and zero point are in the artifact's specs;
+               "int8-inputs" takes those and gives what the ONNX model does.
     emit     : how a microcontroller's kernels are written: "object" compiled, or "c" as portable C.
     io_memory : who has the memory of a microcontroller's inputs and outputs: "caller", or "workspace", which then is
                used again for other tensors.
@@ -86,8 +87,8 @@ def compile(
     ------
     TargetError, ModelError
     TuningError      : the records cannot be read.
-    UnsupportedError : also for an input or output that is not quantized, where ``io`` is "int8"; and for a model whose
-                       workspace is larger than a microcontroller's memory.
+    UnsupportedError : also for an input or output that is not quantized, where ``io`` asks for bytes; and for a model
+                       whose workspace is larger than a microcontroller's memory.
     """
     from . import backends, frontend, lowering
     from . import target as targets
@@ -97,8 +98,8 @@ def compile(
 
     found = targets.get(target)
     _check_threads(threads)
-    if io not in ("onnx", "int8"):
-        raise InputError(f"io is '{io}', neither 'onnx' nor 'int8'")
+    if io not in ("onnx", "int8", "int8-inputs"):
+        raise InputError(f"io is '{io}', none of 'onnx', 'int8', 'int8-inputs'")
     if emit not in ("object", "c"):
         raise InputError(f"emit is '{emit}', neither 'object' nor 'c'")
     if io_memory not in ("caller", "workspace"):

@@ -165,6 +165,19 @@ def test_autoencoder_takes_and_gives_bytes_on_a_board(mlperf_tiny: dict[str, Pat
     check_same(mlperf_tiny["ad"], "arm/cortex-m4", (-3, 3))
 
 
+def test_keyword_spotting_takes_bytes_on_a_board(mlperf_tiny: dict[str, Path]) -> None:
+    """And gives the probabilities that its softmax computes in float."""
+    tools.need(*tools.BARE_METAL)
+    here = tvmopt.compile(mlperf_tiny["kws"])
+    board = tvmopt.compile(mlperf_tiny["kws"], "arm/cortex-m4", io="int8-inputs")
+    ((x,), (y,)) = board.inputs, board.outputs
+    assert (x.dtype, y.dtype) == ("int8", "float32")
+    values = np.random.default_rng(0).uniform(-10, 10, x.shape).astype("float32")
+    expected = here.run({x.name: values})[y.name]
+    assert np.array_equal(board.run({x.name: quantized(x, values)})[y.name], expected)
+    assert np.ptp(expected) > 0
+
+
 def test_header_and_manifest_tell_scale_and_zero_point(tmp_path: Path) -> None:
     artifact = tvmopt.compile(demo.INT8_MODEL, io="int8")
     artifact.save(tmp_path / "digits.so")

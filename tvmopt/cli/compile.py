@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 @options.records
 @click.option(
     "--io",
-    type=click.Choice(["onnx", "int8"]),
+    type=click.Choice(["onnx", "int8", "int8-inputs"]),
     default="onnx",
     show_default=True,
-    help="Inputs and outputs: the ONNX model's, or the 8-bit tensors that it makes of them.",
+    help="Inputs and outputs: the ONNX model's, or the 8-bit tensors that it makes of them (or of its inputs only).",
 )
 @click.option(
     "--emit",

@@ -22,8 +22,8 @@ from .permute_channels import PermuteChannels
 from .sink_dequantize import SinkDequantize
 from .strip_edges import StripEdges, described
 
-Io = Literal["onnx", "int8"]
-"""Inputs and outputs: as the ONNX model has them, or as the 8-bit tensors that it makes of them."""
+Io = Literal["onnx", "int8", "int8-inputs"]
+"""Inputs and outputs: as the ONNX model has them, or as the 8-bit tensors that it makes of both, or of its inputs."""
 
 
 def passes(sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "float") -> list[tvm.transform.Pass]:
@@ -34,7 +34,7 @@ def passes(sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "flo
         # Moves on int8
         HoistQuantize(),
         SinkDequantize(),
-        *([StripEdges()] if io == "int8" else []),
+        *([StripEdges(outputs=io == "int8")] if io != "onnx" else []),
         # Regions
         FusePad(),
         GroupRegions(requantize),
@@ -50,13 +50,13 @@ def run(model: Model, *, sparsity: bool = True, io: Io = "onnx", requantize: Req
     """Apply the passes to an imported model: its int8 regions become composite functions.
 
     sparsity : also remove channels that are constant or unused; never changes a result bit.
-    io       : "int8" strips the quantization of inputs and the dequantization of outputs.
+    io       : "int8" strips the quantization of inputs and the dequantization of outputs; "int8-inputs" the former.
     requantize : the arithmetic of the regions.
 
     Appends one PassRecord per pass that changed something, and fills ``float_reasons``.
 
     Raises InternalError, naming the pass and those already run, when a pass fails; UnsupportedError for an input or
-    output that is float for another reason than that, where ``io`` is "int8".
+    output that is float for another reason than that.
     """
     mod, history = model.mod, list(model.history)
     done: list[str] = []
@@ -75,7 +75,7 @@ def run(model: Model, *, sparsity: bool = True, io: Io = "onnx", requantize: Req
         done.append(name)
     reasons = {str(value): str(reason) for value, reason in dict(mod.get_attr(FLOAT_REASONS) or {}).items()}
     model = model.replace(mod=mod, history=tuple(history), float_reasons={**model.float_reasons, **reasons})
-    return described(model) if io == "int8" else model
+    return model if io == "onnx" else described(model)
 
 
 @tvm.transform.module_pass(opt_level=0, name="tvmopt")

@@ -34,11 +34,15 @@ class StripEdges:
     (HoistQuantize, SinkDequantize) comes before.
     """
 
+    def __init__(self, outputs: bool = True) -> None:
+        """outputs : whether outputs are rewritten, too."""
+        self.outputs = outputs
+
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         graph = Graph.of(mod["main"])
         if graph is None:
             return mod
-        edges = _Edges(graph)
+        edges = _Edges(graph, self.outputs)
         mod = mod.clone()
         mod.update_func(mod.get_global_var("main"), edges.stripped().build())
         return mod.with_attr(EDGES, json.dumps({"inputs": edges.inputs, "outputs": edges.outputs}))
@@ -65,7 +69,7 @@ def _spec(model: Model, kind: str, spec: TensorSpec, edge: dict[str, Any] | str 
             f"this {kind} cannot be int8: {edge}",
             file=model.source,
             node=spec.name,
-            hint="let the ONNX model begin and end with quantized tensors, or keep its inputs and outputs as they are",
+            hint="let the ONNX model begin and end with quantized tensors, or ask for 8 bits at the inputs only",
         )
     return replace(spec, **(edge or {}))
 
@@ -73,7 +77,7 @@ def _spec(model: Model, kind: str, spec: TensorSpec, edge: dict[str, Any] | str 
 class _Edges:
     """What is known of the inputs and outputs of a graph: what ``EDGES`` says, and what replaces them."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, outputs: bool) -> None:
         self.graph = graph
         self.scope = graph.scope()
         self.params: list[Var] = []
@@ -81,7 +85,7 @@ class _Edges:
         self.inputs = [self.input(param) for param in graph.params]
         returned = self.scope.value(graph.output)
         self.returned = list(returned.fields) if isinstance(returned, relax.Tuple) else [graph.output]
-        self.outputs = [self.output(i) for i in range(len(self.returned))]
+        self.outputs = [self.output(i) if outputs else None for i in range(len(self.returned))]
 
     def input(self, param: Var) -> dict[str, Any] | str | None:
         self.params.append(param)
