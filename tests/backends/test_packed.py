@@ -80,18 +80,26 @@ def test_what_saves_nothing_stays() -> None:
     assert [tensor.data is None for tensor in found.tensors] == [tensor.data is None for tensor in steps.tensors]
 
 
+def square(x: te.Tensor, w: te.Tensor) -> te.Tensor:
+    """x int8 [N, K], w [K, K] -> x * w', modulo 256."""
+    k = te.reduce_axis((0, x.shape[1]), name="k")
+    return te.compute(x.shape, lambda i, r: te.sum(x[i, k] * w[r, k], axis=k), name="acc")
+
+
+def test_weight_of_several_calls_stays() -> None:
+    weight = sparse(0.1, (64, 64))
+
+    once = make_model(lambda emit, x: emit(square, x, weight), x=((4, 64), "int8"))
+    twice = make_model(lambda emit, x: emit(square, emit(square, x, weight), weight), x=((4, 64), "int8"))
+    assert [len(packed.pack(program.read(model), "unpack")[1]) for model in (once, twice)] == [1, 0]
+
+
 def test_kernel_that_would_be_needed_twice() -> None:
     """Two calls of one kernel, of which one has a dense weight: both stay, unless the other saves a kernel's bytes."""
 
-    def compute(x: te.Tensor, w: te.Tensor) -> te.Tensor:
-        k = te.reduce_axis((0, x.shape[1]), name="k")
-        return te.compute(x.shape, lambda i, r: te.sum(x[i, k] * w[r, k], axis=k), name="acc")
-
     def steps_packed(size: int) -> list[int]:
         weights = sparse(0.2, (size, size)), sparse(1.0, (size, size))
-        model = make_model(
-            lambda emit, x: emit(compute, emit(compute, x, weights[0]), weights[1]), x=((4, size), "int8")
-        )
+        model = make_model(lambda emit, x: emit(square, emit(square, x, weights[0]), weights[1]), x=((4, size), "int8"))
         return [saving.step for saving in packed.pack(program.read(model), "unpack")[1]]
 
     assert steps_packed(32) == []

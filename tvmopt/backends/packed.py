@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,12 +72,12 @@ def pack(program: Program, unpack: str) -> tuple[Program, list[Saving]]:
     unpack : the name of the function that does, ``unpacking.unpack``.
     """
     tensors, kernels, calls, savings = list(program.tensors), dict(program.kernels), list(program.calls), []
-    numbers: dict[int, tuple[int, int]] = {}  # weight -> its bits and values
-    found = {step: candidate for step in range(len(calls)) if (candidate := _candidate(program, step))}
+    uses = Counter(tensor for call in calls for tensor in call.reads)
+    found = {step: candidate for step in range(len(calls)) if (candidate := _candidate(program, step, uses))}
     for kernel in dict.fromkeys(calls[step].kernel for step in found):
-        own = [step for step, call in enumerate(calls) if call.kernel == kernel]
-        smaller = [step for step in own if step in found]
-        code = _CALL_BYTES if smaller == own else _KERNEL_BYTES
+        every = [step for step, call in enumerate(calls) if call.kernel == kernel]
+        smaller = [step for step in every if step in found]
+        code = _CALL_BYTES if smaller == every else _KERNEL_BYTES
         if sum(found[step].saved for step in smaller) <= code:
             continue
         way = unpacking(program.kernels[kernel], found[smaller[0]].read, unpack)
@@ -85,17 +86,13 @@ def pack(program: Program, unpack: str) -> tuple[Program, list[Saving]]:
         kernels[f"{kernel}_packed"] = way.func
         for step in smaller:
             weight, reads = found[step], calls[step].reads
-            tensor = reads[weight.read]
-            if tensor not in numbers:
-                numbers[tensor] = len(tensors), len(tensors) + 1
-                tensors += [
-                    Tensor(f"{tensors[tensor].name} {name}", data.nbytes, data=data)
-                    for name, data in (("bits", weight.packed.bits), ("values", weight.packed.values))
-                ]
-            reads = (*reads[: weight.read], *numbers[tensor], *reads[weight.read + 1 :])
+            dense = tensors[reads[weight.read]]
+            own = (len(tensors), len(tensors) + 1)
+            for name, data in (("bits", weight.packed.bits), ("values", weight.packed.values)):
+                tensors.append(Tensor(f"{dense.name} {name}", data.nbytes, data=data))
+            reads = (*reads[: weight.read], *own, *reads[weight.read + 1 :])
             calls[step] = replace(calls[step], kernel=f"{kernel}_packed", reads=reads)
-            instructions = way.times * _instructions(weight.packed)
-            savings.append(Saving(step, weight.packed.nbytes, tensors[tensor].bytes, instructions))
+            savings.append(Saving(step, weight.packed.nbytes, dense.bytes, way.times * _instructions(weight.packed)))
     if sum(saving.dense_bytes - saving.bytes for saving in savings) <= _UNPACK_BYTES:
         return program, []
     packed = replace(program, tensors=tuple(tensors), calls=tuple(calls), kernels=kernels)
@@ -111,8 +108,8 @@ class _Candidate:
     saved: int
 
 
-def _candidate(program: Program, step: int) -> _Candidate | None:
-    """The largest int8 constant that a call reads, if it is smaller when packed."""
+def _candidate(program: Program, step: int, uses: Counter[int]) -> _Candidate | None:
+    """The largest int8 constant that a call reads, if it is smaller when packed and no other call reads it."""
     call = program.calls[step]
     constants = [(i, program.tensors[t].data) for i, t in enumerate(call.reads)] if not call.external else []
     weights = [(i, data) for i, data in constants if data is not None and data.dtype == np.int8 and data.ndim > 1]
@@ -121,7 +118,7 @@ def _candidate(program: Program, step: int) -> _Candidate | None:
     read, weight = max(weights, key=lambda one: one[1].nbytes)
     packed = encode(weight)
     saved = weight.nbytes - packed.nbytes
-    return _Candidate(read, packed, saved) if saved > 0 else None
+    return _Candidate(read, packed, saved) if saved > 0 and uses[call.reads[read]] == 1 else None
 
 
 def _instructions(packed: Packed) -> int:
