@@ -28,14 +28,11 @@ from tvm.target import Target
 from tvm.tirx import ForKind, PrimFunc, Stmt
 from tvm_ffi import structural_map
 
-from ._common import Product, find
+from ._common import Decisions, Product, find
 from ._cuda_instructions import call
-from ._cuda_tile import STEP, Shape, Tile, tiles, uses
+from ._cuda_tile import STEP, WORDS, Shape, Tile, choose, uses
 
 Expr = Any
-
-WORDS = 2
-"""Words that tell where the pairs of a channel's step were."""
 
 ORDERED = 0x44444444
 """The first two of every four: what positions must be where there are no weights."""
@@ -88,15 +85,16 @@ class Tiles:
 
     multiply: Callable[[Tile], Multiply]
     pairs: bool = False
+    version: int = 1
 
-    def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | list[Schedule] | None:
-        """The schedule of ``func``, or those to choose from; None for anything else."""
+    def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
+        """The schedule of ``func``, None for anything else."""
         product = Product.of(func)
         if product is None or product != Product("contraction", STEP, STEP, "int8", self.pairs):
             return None
-        cuts = tiles(Shape.of(func, product), tunable)
-        found = [Schedule(_Builder(func, cut, self.multiply(cut)).build()) for cut in cuts]
-        return found if tunable else found[0]
+        sch = Schedule(func)
+        tile = choose(Shape.of(func, product), Decisions(sch, tunable))
+        return Schedule(_Builder(sch, tile, self.multiply(tile)).build())
 
 
 def loop(extent: int, body: Callable[[Expr], Stmt], kind: ForKind = ForKind.UNROLLED) -> Stmt:
@@ -118,12 +116,12 @@ def at(buffer: Expr, *index: Expr) -> Expr:
 class _Builder:
     """Takes a function apart and writes it anew, as one kernel."""
 
-    def __init__(self, func: PrimFunc, tile: Tile, multiply: Multiply) -> None:
-        sch = Schedule(func)
+    def __init__(self, sch: Schedule, tile: Tile, multiply: Multiply) -> None:
         for name in ("stage", "pack"):
             if (block := find(sch, name)) is not None:
                 sch.compute_inline(block)
-        self.func, self.tile, self.multiply = func, tile, multiply
+        self.func, self.tile, self.multiply = sch.mod["main"], tile, multiply
+        self.annotations = sch.get(sch.get_sblock("root")).annotations
         acc, self.out = (sch.get(sch.get_sblock(name)) for name in ("acc", "out"))
         self.sums = acc.writes[0].source
         *self.space, self.blocks, _ = (int(extent) for extent in self.sums.shape)
@@ -135,11 +133,10 @@ class _Builder:
         product = acc.body.value.b
         self.x_value, self.weight = product.a.value, product.b.value.source
         self.positions = next((read.source for read in acc.reads if read.source.name == "positions"), None)
-        self.spread = 1 if self.positions is None else 2
         self.rows, self.steps = prod(self.space), prod(extents[:-1])
         self.x, self.w = (
             tirx.decl_buffer((tile.stages * tile.steps * size * STEP,), dtype, name, scope="shared", data_alignment=16)
-            for name, dtype, size in (("x_tile", "uint8", self.spread * tile.rows), ("w_tile", "int8", tile.columns))
+            for name, dtype, size in (("x_tile", "uint8", tile.spread * tile.rows), ("w_tile", "int8", tile.columns))
         )
         words = (tile.stages * tile.steps * tile.columns * WORDS,)
         self.e = tirx.decl_buffer(words, "int32", "positions_tile", scope="shared", data_alignment=16)
@@ -164,7 +161,7 @@ class _Builder:
         for tag, var, extent in reversed(grid):
             axis = tirx.IterVar(Range(0, extent), var, tirx.IterVar.ThreadIndex, tag)
             body = tirx.For(var, tirx.const(0), tirx.const(extent), ForKind.THREAD_BINDING, body, axis)
-        root = SBlock([], [], [], "root", body)
+        root = SBlock([], [], [], "root", body, annotations=self.annotations)
         return PrimFunc(self.func.params, SBlockRealize([], True, root), self.func.ret_type, self.func.attrs)
 
     def _tile(self, row_block: Expr, column_block: Expr, thread: Expr) -> Stmt:
@@ -205,7 +202,7 @@ class _Builder:
         )
 
     def _x_at(self, slot: Expr, step: Expr, row: Expr, half: Expr) -> Expr:
-        return self._at(self.tile.rows, slot * self.spread, step * self.spread + half // 2, row, half % 2)
+        return self._at(self.tile.rows, slot * self.tile.spread, step * self.tile.spread + half // 2, row, half % 2)
 
     def _w_at(self, slot: Expr, step: Expr, block: Expr, row: Expr, half: Expr) -> Expr:
         return self._at(self.tile.columns, slot, step, block * STEP + row, half)
@@ -231,7 +228,7 @@ class _Builder:
 
         def rows(i: Expr) -> Stmt:
             chunk = i * self.multiply.threads + thread
-            halves = 2 * self.spread
+            halves = 2 * tile.spread
             half, step, row = chunk % halves, chunk // halves % tile.steps, chunk // (halves * tile.steps)
             place = row_block * tile.rows + row
             to = self._x_at(slot, step, row, half)
@@ -267,7 +264,7 @@ class _Builder:
                 parts.append(tirx.IfThenElse(thread < rest, body(tirx.const(each)), None))
             return tirx.SeqStmt(parts) if len(parts) > 1 else parts[0]
 
-        copies = [chunks(2 * self.spread * tile.rows, rows), chunks(2 * tile.columns, weights)]
+        copies = [chunks(2 * tile.spread * tile.rows, rows), chunks(2 * tile.columns, weights)]
         return tirx.SeqStmt(copies if self.positions is None else [*copies, chunks(tile.columns // 2, positions)])
 
     def _gather(self, to: Expr, row: Expr, block: Expr, step: Expr, half: Expr) -> Stmt:

@@ -89,13 +89,38 @@ def _grid(sch: Schedule, block: SBlockRV, producers: list[SBlockRV], decisions: 
     size = _size(sch, block)
     options = [min(size, threads) for threads in (32, 64, 256)]
     threads = decisions.pick(f"{sch.get(block).name_hint}.threads", min(size, THREADS), options)
-    thread = _bind(sch, sch.fuse(*spatial), threads)
+    loop, lane = sch.fuse(*spatial), None
+    if _vector(sch, block, size):
+        loop, lane = sch.split(loop, [None, VECTOR])
+    thread = _bind(sch, loop, threads)
     if store is not None:
         sch.reverse_compute_at(store, thread)
-        sch.decompose_reduction(block, sums[0])
+        if lane is not None:
+            sch.reorder(*sums, lane)
+            sch.vectorize(sch.get_loops(store)[-1])
+        init = sch.decompose_reduction(block, sums[0])
+        if lane is not None:
+            sch.vectorize(sch.get_loops(init)[-1])
+    if lane is not None:
+        sch.vectorize(lane)
     for producer in producers:
         sch.set_scope(producer, 0, "local")
-        sch.compute_at(producer, thread)
+        sch.compute_at(producer, thread, preserve_unit_loops=True)
+        if lane is not None:
+            axes = sch.get(producer).iter_vars
+            own = list(zip(axes, sch.get_loops(producer)[-len(axes) :], strict=True))
+            *_, element = (loop for axis, loop in own if axis.iter_type == IterVar.DataPar)
+            sch.reorder(*(loop for axis, loop in own if axis.iter_type == IterVar.CommReduce), element)
+            sch.unroll(element)
+
+
+def _vector(sch: Schedule, block: SBlockRV, size: int) -> bool:
+    """Whether a thread may compute several elements: they are neighbours, and there are enough for all threads."""
+    node = sch.get(block)
+    axes = [axis for axis in node.iter_vars if axis.iter_type == IterVar.DataPar]
+    (written,) = node.writes
+    last = axes[-1] if axes and written.region and axes[-1].var.same_as(written.region[-1].min) else None
+    return last is not None and int(last.dom.extent) % VECTOR == 0 and size >= VECTOR * THREADS
 
 
 def _serial(sch: Schedule, block: SBlockRV) -> None:

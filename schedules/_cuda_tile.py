@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
+import itertools
+from dataclasses import dataclass, replace
+from math import ceil, prod
 from typing import TYPE_CHECKING, Any
 
 from tvm.s_tir import Schedule
 from tvm.tirx import PrimFunc
 from tvm.tirx.analysis import undefined_vars
 
-from ._common import Product
+from ._common import Decisions, Product
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -19,6 +20,12 @@ Expr = Any
 
 STEP = 32
 """Bytes of a row, and channels of a block, in one step of the packed weights."""
+
+WORDS = 2
+"""Words that tell where the pairs of a channel's step were."""
+
+SHARED = 48 * 1024
+"""Bytes of shared memory that a block has on every GPU without asking."""
 
 WARP = 32
 """Threads that run together."""
@@ -37,17 +44,25 @@ class Tile:
     columns : channels of a block, a multiple of 32.
     steps   : of 32 elements of the reduction, in a stage.
     stages  : in shared memory.
+    pairs   : whether a step has 64 elements of the reduction, of which half are stored.
     """
 
     rows: int
     columns: int
     steps: int
     stages: int
+    pairs: bool
+
+    @property
+    def spread(self) -> int:
+        """Times 32 bytes of a row in a step."""
+        return 2 if self.pairs else 1
 
     @property
     def shared(self) -> int:
         """Bytes of shared memory."""
-        return self.stages * self.steps * STEP * (self.rows + self.columns)
+        positions = WORDS * 4 * self.columns if self.pairs else 0
+        return self.stages * self.steps * (STEP * (self.spread * self.rows + self.columns) + positions)
 
 
 @dataclass(frozen=True)
@@ -115,23 +130,23 @@ class Shape:
         return Shape(prod(space), blocks * lanes, steps, grouped, product.pairs)
 
 
-def tiles(shape: Shape, tunable: bool) -> list[Tile]:
-    """The default tile, or first it and then all others that fit.
+def choose(shape: Shape, decisions: Decisions) -> Tile:
+    """The tile for a shape.
 
-    The largest that leaves a block for every multiprocessor; where there are not so many, the smallest that is no
-    smaller than the output.
+    By default the largest that leaves a block for every multiprocessor; where there are not so many, the smallest.
     """
-    columns = [32] if shape.grouped else [128, 64, 32]
-    steps = 1 if shape.pairs else min(2, shape.steps)
-    fits = [
-        Tile(m, n, steps, stages)
-        for m, n in ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
-        if n in columns and (n == 32 or n < 2 * shape.columns) and (m == 32 or m < 2 * shape.rows)
-        for stages in ((3, 2) if m == n == 128 else (4, 3, 2))
-    ]
-    busy = [tile for tile in fits if -(-shape.rows // tile.rows) * -(-shape.columns // tile.columns) >= BLOCKS]
-    default = busy[0] if busy else fits[-3]
-    return [default, *(tile for tile in fits if tile != default)] if tunable else [default]
+    columns = [n for n in (32, 64, 128) if n == 32 or (n < 2 * shape.columns and not shape.grouped)]
+    rows = [m for m in (32, 64, 128) if m == 32 or m < 2 * shape.rows]
+    largest_first = sorted(
+        itertools.product(rows, columns), key=lambda tile: (tile[0] * tile[1], tile[0]), reverse=True
+    )
+    busy = (tile for tile in largest_first if ceil(shape.rows / tile[0]) * ceil(shape.columns / tile[1]) >= BLOCKS)
+    m, n = next(busy, largest_first[-1])
+    m, n = decisions.pick("rows", m, rows), decisions.pick("columns", n, columns)
+    tile = Tile(m, n, 1 if shape.pairs else min(2, shape.steps), decisions.pick("stages", 4, (2, 3)), shape.pairs)
+    while tile.shared > SHARED:
+        tile = replace(tile, stages=tile.stages - 1)
+    return tile
 
 
 def uses(expr: Expr, var: Expr) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import tvm
-from tvm.s_tir import Schedule
 
 from tests.lowering.harness import restore, store
 from tvmopt.lowering.dispatch import lower, wants
 from tvmopt.lowering.kernel import Kernel, Stored
-from tvmopt.lowering.schedule import schedule
+from tvmopt.lowering.schedule import apply, load, schedule
 from tvmopt.quant import reference
 from tvmopt.quant.regions import Region
 from tvmopt.target import Target
@@ -39,12 +40,24 @@ class Case:
     def func(self) -> tvm.tirx.PrimFunc:
         return schedule(tvm.IRModule({"main": self.kernel.func}), self.target, 1)["main"]
 
-    def check(self, scheduled: tvm.tirx.PrimFunc | Schedule | None = None) -> None:
+    def check(self, scheduled: tvm.tirx.PrimFunc | None = None) -> None:
         """Assert that a scheduled function, by default ``func``, gives the reference's result, bit for bit."""
-        func = scheduled.mod["main"] if isinstance(scheduled, Schedule) else scheduled or self.func
         out = np.zeros(self.kernel.out.physical, self.kernel.out.dtype)
-        result = gpu.execute(func, self.target, self.arguments, out)
+        result = gpu.execute(scheduled or self.func, self.target, self.arguments, out)
         np.testing.assert_array_equal(restore(result, self.kernel.out, self.expected.dtype), self.expected)
+
+
+def cuts(case: Case, rule: str) -> list[tvm.tirx.PrimFunc]:
+    """``case`` scheduled by a rule in every way that its decisions allow."""
+    root = load(rule).apply(case.kernel.func, case.target.tvm(), tunable=True)
+    options = {
+        name.removeprefix("tvmopt.decision."): sorted({int(value) for value in values[1:]})
+        for name, values in root.get(root.get_sblock("root")).annotations.items()
+    }
+    each = itertools.product(*options.values())
+    found = [apply(rule, case.kernel.func, case.target, list(zip(options, values, strict=True))) for values in each]
+    assert all(func is not None for func in found)
+    return found
 
 
 def source(funcs: dict[str, tvm.tirx.PrimFunc], target: Target) -> str:

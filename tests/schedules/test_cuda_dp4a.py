@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 
 from tvmopt import target as targets
 from tvmopt.backends.cuda import compiler
 
 from .convolutions import CASES, matmul
-from .cuda import Case, source
+from .cuda import Case, cuts, source
 
 TARGET = targets.get("cuda/sm_75")
 
@@ -22,11 +20,10 @@ def test_exact(name):
 
 def test_every_tile_is_exact():
     case = Case(*matmul(65, 64, 40), TARGET)
-    rule = import_module("tvmopt.schedules.cuda_dp4a").rule()
-    found = rule.apply(case.kernel.func, TARGET.tvm(), tunable=True)
-    assert len(found) > 3
-    for schedule in found:
-        case.check(schedule)
+    found = cuts(case, "cuda_dp4a")
+    assert len(found) > 6
+    for func in found[::3]:
+        case.check(func)
 
 
 @pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_100"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 
 import pytest
 
@@ -11,7 +10,7 @@ from tvmopt import target as targets
 from tvmopt.backends.cuda import compiler
 
 from .convolutions import CASES, matmul
-from .cuda import Case, source
+from .cuda import Case, cuts, source
 
 TARGET = targets.get("cuda/sm_80")
 
@@ -21,16 +20,12 @@ def test_exact(name):
     Case(*CASES[name], TARGET).check()
 
 
-def space(case: Case) -> list:
-    return import_module("tvmopt.schedules.cuda_mma").rule().apply(case.kernel.func, TARGET.tvm(), tunable=True)
-
-
 def test_every_tile_is_exact():
-    case = Case(*matmul(130, 96, 140), TARGET)
-    found = space(case)
-    assert len(found) > 10
-    for schedule in found:
-        case.check(schedule)
+    case = Case(*matmul(70, 96, 70), TARGET)
+    found = cuts(case, "cuda_mma")
+    assert len(found) == 3 * 3 * 3
+    for func in found[::3]:
+        case.check(func)
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100"])
@@ -48,8 +43,8 @@ def test_instructions(arch):
 
 
 def test_every_tile_fits_a_multiprocessor():
-    found = space(Case(*matmul(256, 256, 256), TARGET))
-    functions = {f"kernel{i}": schedule.mod["main"] for i, schedule in enumerate(found)}
+    found = cuts(Case(*matmul(256, 256, 256), TARGET), "cuda_mma")
+    functions = {f"kernel{i}": func for i, func in enumerate(found)}
     usage = compiler.compile(source(functions, TARGET), "sm_80").usage
     assert len(usage) == len(found)
     for name, kernel in usage.items():

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 
 import numpy as np
 import pytest
 
 from tvmopt import target as targets
 from tvmopt.backends.cuda import compiler
+from tvmopt.lowering.schedule import apply
 
 from .convolutions import PAIRS, in_pairs, matmul
-from .cuda import Case, source
+from .cuda import Case, cuts, source
 
 TARGET = targets.get("cuda/sm_80")
-RULE = import_module("tvmopt.schedules.cuda_mma_sp").rule()
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -27,11 +26,11 @@ def test_exact(name):
 
 def test_every_tile_is_exact_and_fits():
     case = Case(*in_pairs(matmul(66, 128, 70)), TARGET)
-    found = RULE.apply(case.kernel.func, TARGET.tvm(), tunable=True)
-    assert len(found) > 10
-    for schedule in found[::4]:
-        case.check(schedule)
-    functions = {f"kernel{i}": schedule.mod["main"] for i, schedule in enumerate(found)}
+    found = cuts(case, "cuda_mma_sp")
+    assert len(found) == 3 * 3 * 3
+    for func in found[::4]:
+        case.check(func)
+    functions = {f"kernel{i}": func for i, func in enumerate(found[::2])}
     for name, kernel in compiler.compile(source(functions, TARGET), "sm_80").usage.items():
         assert kernel.spilled == 0, name
         assert kernel.shared <= 48 * 1024, name
@@ -42,7 +41,7 @@ def test_weights_that_are_no_pairs():
     weight = region.weight.copy()
     weight[0:3, 0] = 1
     case = Case(replace(region, weight=weight), inputs, TARGET)
-    assert RULE.apply(case.kernel.func, TARGET.tvm(), tunable=False) is None
+    assert apply("cuda_mma_sp", case.kernel.func, TARGET) is None
     assert [array.shape for array in case.arguments] == [(300, 192), (5, 6, 32, 32), (136,), (136,)]
 
 

@@ -97,7 +97,7 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
     """
     w = "int16" if weight is None else narrowest(weight)
     if target.cuda is not None:
-        if weight is None or w == "int16":
+        if weight is None or not weight.size or w == "int16":
             return Packing(4, 1, x, w)
         return Packing(32, 32, "uint8", w, target.cuda.number >= 80 and _in_pairs(weight))
     if "avx512vnni" in target.features and w == "int8":
@@ -110,7 +110,7 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
 def _in_pairs(weight: np.ndarray) -> bool:
     """Whether a weight [O, K, *taps] is 2:4 along K, in whole steps of 64."""
     outputs, length, *taps = weight.shape
-    if length % 64 or not weight.size:
+    if length % 64:
         return False
     return bool((np.count_nonzero(weight.reshape(outputs, length // 4, 4, *taps), axis=2) <= 2).all())
 
