@@ -198,3 +198,14 @@ def test_nothing_but_weights_changes() -> None:
     assert [(n.op_type, n.input, n.output, n.attribute) for n in after.graph.node] == [
         (n.op_type, n.input, n.output, n.attribute) for n in model.graph.node
     ]
+
+
+@pytest.mark.parametrize(("pattern", "lowest"), [("2:4", -127), ("unstructured:0.5", -128)])
+def test_two_of_four_leaves_no_lowest_weight(pattern: str, lowest: int) -> None:
+    """NPUs with sparse weights have no -128."""
+    graph = Network()
+    stored = np.arange(-128, 128, dtype=np.int8).reshape(8, 32, 1, 1)
+    scale, zero = graph.constant(np.array(0.1, np.float32)), graph.constant(np.array(0, np.int8))
+    weight = graph.node("DequantizeLinear", graph.constant(stored), scale, zero)
+    after = pruned(graph.model([1, 32, 5, 5], [graph.node("Conv", "x", weight)]), pattern)
+    assert min(array.min() for array in after.values() if array.dtype == np.int8) == lowest

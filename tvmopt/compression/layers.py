@@ -66,6 +66,13 @@ class Constant:
         self.value.const_value = ir.tensor(array, name=self.value.name)
         return int(lost.sum())
 
+    def without_lowest(self) -> int:
+        """Move int8 elements at -128 by one; return how many. Vela stores no weights for sparse NPUs that have any."""
+        lowest = self.array == -128 if self.array.dtype == np.int8 else np.zeros(self.array.shape, bool)
+        if lowest.any():
+            self.value.const_value = ir.tensor(np.where(lowest, np.int8(-127), self.array), name=self.value.name)
+        return int(lowest.sum())
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -52,6 +52,8 @@ def prune(model: onnx.ModelProto, how: Prune) -> tuple[onnx.ModelProto, int]:
             lost = _drop_channels(layer, dead[layer.node])
         else:
             lost = layer.weight.keep(layer.ungrouped(patterns.kept(squares, how)))
+            if how.pattern == "2:4":
+                lost += layer.weight.without_lowest()
         if lost:
             changed.add(layer.node)
     for layer in found:

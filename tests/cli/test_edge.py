@@ -1,0 +1,30 @@
+"""compile and verify for an Ethos-U, on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .test_commands import run, run_json
+
+pytest.importorskip("tosa_serializer")
+pytest.importorskip("ethosu.vela")
+
+
+def test_compile_names_estimates_as_velas(mlperf_tiny, tmp_path: Path) -> None:
+    says = run("compile", mlperf_tiny["kws"], "-t", "edge/ethos-u55-128", "-o", tmp_path / "kws")
+    assert "100.00% of the multiply-accumulates in 1 subgraph(s)" in says
+    assert "Vela 5.2.0's estimates, ethos_u: " in says
+    assert {"model.h", "model_npu.c", "model_npu.S", "ethos_u.tosa"} <= {p.name for p in (tmp_path / "kws").iterdir()}
+
+
+def test_verify_says_what_executed(mlperf_tiny) -> None:
+    sizes = ("--samples", "3", "--layer-samples", "1")
+    found = run_json("verify", mlperf_tiny["kws"], "-t", "edge/ethos-u85-256", *sizes)
+    assert (found["samples"], found["top1_agreement"]) == (3, 1.0)
+    assert found["max_lsb"] <= 1
+    told = found["accelerator"]
+    assert told["accelerated_macs"] == told["macs"]
+    assert "execution on an NPU is not verified" in told["executed_by"]
+    assert set(told["estimates"]) == set(told["subgraphs"])
