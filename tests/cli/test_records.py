@@ -56,12 +56,12 @@ def test_list(database: Path) -> None:
         "trials": 3,
         "failed": 1,
         "default_us": pytest.approx(4),
-        "best_us": pytest.approx(2),
+        "best_us": pytest.approx(1),
         "decisions": {"rows": 3},
     }
     assert (pool["best_us"], pool["failed"]) == (None, 1)
     printed = run("list", database)
-    assert "2.00x" in printed
+    assert "4.00x" in printed
     assert "pool [2x2]" in printed
 
 

@@ -39,7 +39,11 @@ def test_kept_and_read_again(tmp_path: Path) -> None:
     with Records(tmp_path / "r.db", write=False) as records:
         assert everything(records) == {ENTRY: trials}
         assert records.best(ENTRY.key) == trials[0]
-    assert [one.latency for one in trials] == [2.0, math.inf, math.inf]
+    assert [one.latency for one in trials] == [1.0, math.inf, math.inf]
+
+
+def test_latency_is_the_lower_quartile() -> None:
+    assert trial(1, 9.0, 2.0, 3.0, 1.0, 9.0, 9.0, 9.0, 9.0).latency == 3.0
 
 
 def test_another_version_of_anything_is_another_task(tmp_path: Path) -> None:
@@ -56,7 +60,7 @@ def test_measured_again(tmp_path: Path) -> None:
         records.add(ENTRY, trial(1, 1.0, finished=1))
         assert records.add(ENTRY, trial(1, 3.0, finished=2)) == [trial(1, 1.0, 3.0, finished=2)]
         records.add(ENTRY, trial(1, status="slow", finished=3))
-        assert records.best(ENTRY.key).latency == 2.0
+        assert records.best(ENTRY.key).latency == 1.0
         records.add(ENTRY, trial(1, status="wrong", finished=4))
         records.add(ENTRY, trial(1, 1.0, finished=5))
         assert records.best(ENTRY.key) is None

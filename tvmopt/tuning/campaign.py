@@ -128,7 +128,9 @@ class Campaign:
             self._recall()
             self._spent(begin)
             first = [(state, state.entry.start) for state in self.states if state.entry.start not in state.times]
-            self._measure(first)
+            for at in range(0, len(first), BATCH):
+                self._measure(first[at : at + BATCH])
+                self._spent(begin)
             while self._spent(begin) < 1 and (state := self._most_earning()) is not None:
                 self._step(state)
             self._confirm(self.states)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from importlib.metadata import version
-from statistics import median
 from typing import NamedTuple
 
 import msgspec
@@ -65,13 +64,14 @@ class Trial(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def latency(self) -> float:
-        """Seconds of one run, the median; infinite unless "ok"."""
+        """Seconds of one run, the lower quartile, since what disturbs a run makes it slower; infinite unless "ok"."""
         return self.seen if self.status == "ok" else math.inf
 
     @property
     def seen(self) -> float:
         """As ``latency``, but also of what was given up for being slow: to learn from, not to use."""
-        return median(self.seconds) if self.status in ("ok", "slow") and self.seconds else math.inf
+        measured = self.status in ("ok", "slow") and self.seconds
+        return sorted(self.seconds)[len(self.seconds) // 4] if measured else math.inf
 
     def joined(self, later: Trial) -> Trial:
         """This trial and another of the same decisions. One that crashed or was wrong once is not trusted again."""

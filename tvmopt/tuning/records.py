@@ -205,7 +205,7 @@ _REASONS: dict[str, tuple[str, str | None]] = {
     "readonly": ("it cannot be written: it, or its folder, is read-only", None),
     "unable to open": ("it cannot be opened", "are the folder and the rights there?"),
     "not a database": ("it is no database of records", None),
-    "malformed": ("it is damaged", "tvmopt records export may save what is readable"),
+    "malformed": ("it is damaged", None),
     "locked": ("another process keeps it locked", None),
 }
 
