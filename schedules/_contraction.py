@@ -81,6 +81,12 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
         sch.unroll(vector)
         sch.vectorize(inner)
     sch.compute_at(acc, b1, preserve_unit_loops=True)
+    for name, prepare in (("stage", copy), ("pack", _pack)):
+        if (block := find(sch, name)) is not None:
+            if around and (by_row or name == "stage"):
+                sch.compute_at(block, around[-1], preserve_unit_loops=True)
+            else:
+                prepare(sch, func, block)
     parallel(sch, func, outer[0])
     unroll = decisions.pick(
         "unroll", 1, [count for count in (1, 2, 4) if int(sch.get(acc).iter_vars[-2].dom.extent) % count == 0]
@@ -95,12 +101,6 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     else:
         sch.blockize(lane)
         sch.tensorize(sch.get_loops(out)[-1], _intrinsics.narrow(packed))
-    for name, prepare in (("stage", copy), ("pack", _pack)):
-        if (block := find(sch, name)) is not None:
-            if around and (by_row or name == "stage"):
-                sch.compute_at(block, around[-1], preserve_unit_loops=True)
-            else:
-                prepare(sch, func, block)
     return sch
 
 

@@ -76,6 +76,10 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
     for producer in (acc, columns):
         sch.compute_at(producer, p0, preserve_unit_loops=True)
         sch.set_scope(producer, 0, "local")
+    if around:
+        sch.compute_at(stage, around[-1], preserve_unit_loops=True)
+    elif stage is not None:
+        copy(sch, func, stage)
     parallel(sch, func, outer[0])
 
     *_, column, rows, _, gathered = sch.get_loops(columns)
@@ -95,10 +99,6 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
     sch.vectorize(lane)
     for loop in (*outer, lane, gathered, *([p0] if pixels % size else [])):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
-    if around:
-        sch.compute_at(stage, around[-1], preserve_unit_loops=True)
-    elif stage is not None:
-        copy(sch, func, stage)
     return sch
 
 
