@@ -93,16 +93,15 @@ def _grid(sch: Schedule, block: SBlockRV, producers: list[SBlockRV], decisions: 
     if _vector(sch, block, size):
         loop, lane = sch.split(loop, [None, VECTOR])
     thread = _bind(sch, loop, threads)
+    if lane is not None:
+        sch.reorder(*sums, lane)
+        sch.vectorize(lane)  # which a block with its initial value apart does not allow
     if store is not None:
         sch.reverse_compute_at(store, thread)
-        if lane is not None:
-            sch.reorder(*sums, lane)
-            sch.vectorize(sch.get_loops(store)[-1])
         init = sch.decompose_reduction(block, sums[0])
         if lane is not None:
+            sch.vectorize(sch.get_loops(store)[-1])
             sch.vectorize(sch.get_loops(init)[-1])
-    if lane is not None:
-        sch.vectorize(lane)
     for producer in producers:
         sch.set_scope(producer, 0, "local")
         sch.compute_at(producer, thread, preserve_unit_loops=True)
