@@ -42,7 +42,7 @@ LAYERS = {  # name: shape of the input, outputs, size of the kernel
     "resnet50 layer2 conv2": ((1, 128, 28, 28), 128, 3),
     "resnet50 layer3 conv2": ((1, 256, 14, 14), 256, 3),
     "resnet50 layer4 conv2": ((1, 512, 7, 7), 512, 3),
-    "batch 1": ((1, 4096), 4096, 1),
+    "batch 1": ((1, 2048), 4096, 1),
 }
 BLOCKS = {"16x1": (16, 1), "4x1": (4, 1), "unstructured": (1, 1)}
 ZEROS = (50, 80, 90)
@@ -87,14 +87,15 @@ def layer(name: str, target: str) -> list[Row]:
     full = region(shape[1], outputs, kernel, "unstructured", 0)
     dense = compile_layer(full, shape, target, sparsity=False)
     x = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    feeds = {"x": np.moveaxis(x, 1, -1).copy()}
     cases = [("", 0, full)]
     cases += [(p, zeros, region(shape[1], outputs, kernel, p, zeros)) for p in BLOCKS for zeros in ZEROS]
     rows = []
     for pattern, zeros, case in cases:
         artifact = compile_layer(case, shape, target)
-        (got,) = artifact.run({"x": x}).values()
-        exact = bool(np.array_equal(got, reference.run(case, x)))
-        slow, fast = _times(dense, artifact, {"x": x})
+        (got,) = artifact.run(feeds).values()
+        exact = bool(np.array_equal(np.moveaxis(got, -1, 1), reference.run(case, x)))
+        slow, fast = _times(dense, artifact, feeds)
         size = f"{'x'.join(map(str, shape))} to {outputs}" + (f", {kernel}x{kernel}" if kernel > 1 else "")
         used = "sparse" if _sparse(artifact) else "dense"
         rows.append(Row(name, size, pattern, zeros, slow, fast, slow / fast, used, exact))
@@ -131,7 +132,10 @@ def region(inputs: int, outputs: int, kernel: int, pattern: str, zeros: int) -> 
 
 
 def compile_layer(case: MatMul | Conv, shape: Sequence[int], target: str, sparsity: bool = True) -> Artifact:
-    """A model of that region alone for an input of ``shape``, which takes and gives 8-bit tensors."""
+    """A model of that region alone for an input of ``shape``, which takes and gives 8-bit tensors.
+
+    An image's channels are last on both sides, as kernels have them: a network is not transposed at every layer.
+    """
     return tvmopt.compile(_onnx(case, shape).SerializeToString(), target, sparsity=sparsity, io="int8")
 
 
@@ -141,19 +145,26 @@ def _onnx(case: MatMul | Conv, shape: Sequence[int]) -> onnx.ModelProto:
         "b_scale": np.float32(X.scale * W.scale), "b_zero": np.int32(0),
         "x_scale": X.scale, "x_zero": X.zero_point, "y_scale": case.y.scale, "y_zero": case.y.zero_point,
     }  # fmt: skip
-    op, attributes = ("Conv", {"pads": case.padding}) if isinstance(case, Conv) else ("Gemm", {})
+    conv = isinstance(case, Conv)
+    x_shape, y_shape = list(shape), [shape[0], case.bias.size, *shape[2:]]
+    if conv:
+        x_shape, y_shape = [[n, *space, c] for n, c, *space in (x_shape, y_shape)]
+    first, last = ([0, 3, 1, 2], [0, 2, 3, 1]) if conv else ([0, 1], [0, 1])
+    attributes = {"pads": case.padding} if conv else {}
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "x_scale", "x_zero"], ["x_q"]),
+        helper.make_node("Transpose", ["x_q"], ["x_t"], perm=first),
         *(
             helper.make_node("DequantizeLinear", [tensor, f"{name}_scale", f"{name}_zero"], [f"{name}_f"])
-            for name, tensor in (("x", "x_q"), ("w", "w"), ("b", "b"))
+            for name, tensor in (("x", "x_t"), ("w", "w"), ("b", "b"))
         ),
-        helper.make_node(op, ["x_f", "w_f", "b_f"], ["y_f"], **attributes),
+        helper.make_node("Conv" if conv else "Gemm", ["x_f", "w_f", "b_f"], ["y_f"], **attributes),
         helper.make_node("QuantizeLinear", ["y_f", "y_scale", "y_zero"], ["y_q"]),
-        helper.make_node("DequantizeLinear", ["y_q", "y_scale", "y_zero"], ["y"]),
+        helper.make_node("Transpose", ["y_q"], ["y_t"], perm=last),
+        helper.make_node("DequantizeLinear", ["y_t", "y_scale", "y_zero"], ["y"]),
     ]
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [shape[0], case.bias.size, *shape[2:]])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, x_shape)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, y_shape)
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "layer", [x], [y], initializers)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -15,6 +15,7 @@ MARGIN = 0.9
 
 _MACS = 118  # a cycle; two instructions of 64 are the most
 _BYTES = 28  # of weights a cycle, from beyond L1
+_L1 = 48 * 1024  # bytes, in which a tile's input stays
 _EPILOGUE = 0.17  # cycles for an output
 _FILLED = 0.8  # share of a slice's places that hold a weight
 
@@ -26,7 +27,8 @@ def dense(pixels: int, length: int, outputs: int) -> float:
 
 def groups(pixels: int, length: int, outputs: int, steps: int) -> float:
     """Cycles of ``product``: for every tile, its steps, its input transposed, its output finished and transposed."""
-    return ceil(pixels / PIXELS) * (9 * steps + 5 * length + 14 * outputs)
+    step = 9.3 if length * PIXELS <= _L1 else 12.0
+    return ceil(pixels / PIXELS) * (step * steps + 5 * length + 14 * outputs)
 
 
 def windows(padded: int, positions: int, channels: int, outputs: int, steps: int) -> float:
