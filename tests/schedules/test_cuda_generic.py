@@ -75,5 +75,5 @@ def check_operator(op, numpy, shape):
     (func,) = (f for gv, f in mod.functions_items() if gv.name_hint != "main")
     value = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     expected = numpy(value)
-    result = gpu.execute(func, TARGET, [value], np.zeros(expected.shape, np.float32))
+    result = gpu.execute(func, TARGET, [value] * (len(func.params) - 1), np.zeros(expected.shape, np.float32))
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
