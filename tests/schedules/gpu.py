@@ -71,7 +71,7 @@ class Kernel:
     def _allocate(self, buffer: Any) -> None:
         scope = str(buffer.scope())
         owners = self.grid.count if scope == "local" else self.grid.count // self.grid.threads
-        size = int(np.prod([int(extent) for extent in buffer.shape]))
+        size = int(np.prod([int(extent) for extent in buffer.shape])) * _lanes(buffer)
         self.grid.memory[buffer] = Memory(buffer.name, scope, np.zeros((owners, size), _dtype(buffer.dtype)))
 
     def do_Bind(self, stmt: tirx.Bind) -> None:
@@ -93,7 +93,7 @@ class Kernel:
                     self.run(stmt.else_case)
 
     def do_BufferStore(self, stmt: tirx.BufferStore) -> None:
-        (index,) = (self.value(i) for i in stmt.indices)
+        index = self.index(stmt.buffer, stmt.indices)
         value = self.value(stmt.value)
         memory = self.grid.memory[stmt.buffer]
         if isinstance(index, list):
@@ -102,6 +102,12 @@ class Kernel:
                 self.grid.store(Pointer(memory, i), v)
         else:
             self.grid.store(Pointer(memory, index), value)
+
+    def index(self, buffer: Any, indices: Sequence[Any]) -> Any:
+        """Where an element lies, or a list of where a vector's elements do; TVM makes some buffers ones of vectors."""
+        (index,) = (self.value(i) for i in indices)
+        lanes = _lanes(buffer)
+        return index if lanes == 1 else [index * lanes + i for i in range(lanes)]
 
     def do_Evaluate(self, stmt: tirx.Evaluate) -> None:
         self.value(stmt.value)
@@ -147,7 +153,7 @@ class Kernel:
 
     def of_TensorLoad(self, expr: Any) -> Any:
         memory = self.grid.memory[expr.source] if expr.source in self.grid.memory else self.values[expr.source]
-        (index,) = (self.value(i) for i in expr.indices)
+        index = self.index(expr.source, expr.indices)
         return _map(lambda i: self.grid.load(Pointer(memory, i)), index)
 
     def of_Call(self, expr: Call) -> Any:
@@ -231,6 +237,11 @@ def _map(function: Callable[..., Any], *values: Any) -> Any:
 def _uniform(value: Any) -> int:
     assert np.all(np.asarray(value) == np.asarray(value).flat[0]), "threads differ in how often they loop"
     return int(np.asarray(value).flat[0])
+
+
+def _lanes(buffer: Any) -> int:
+    _, _, lanes = str(buffer.dtype).partition("x")
+    return int(lanes or 1)
 
 
 def _dtype(dtype: Any) -> np.dtype:
