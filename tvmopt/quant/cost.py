@@ -87,11 +87,12 @@ def _zeros(call: relax.Call, scope: Scope) -> dict[str, int]:
     zero = weight == params.along(weight.ndim)[1]
     outputs, inputs = weight_axes(op_name(call), weight.ndim)
     others = tuple(axis for axis in range(weight.ndim) if axis != outputs)
+    grouped = op_name(call) != "relax.matmul" and int(call.attrs.groups) > 1
     return {
         "weights": weight.size,
         "zero_weights": int(np.count_nonzero(zero)),
         "dead_channels": int(np.count_nonzero(zero.all(axis=others))),
-        "zero_tiles": zero_tiles(np.moveaxis(~zero, (outputs, inputs), (0, 1))),
+        "zero_tiles": 0 if grouped else zero_tiles(np.moveaxis(~zero, (outputs, inputs), (0, 1))),
     }
 
 
