@@ -61,7 +61,8 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     group = tiles_per_group(ceil(lead[-1] / pixels), blocks * lanes * pixels) if short and not space else 1
     packed = packable(blocks, vectors) if scaled is not None else 1
     g0, p0, p1 = sch.split(pixel, [None, group, pixels])
-    b0, b1, b2, lane = sch.split(channel, [None, visits, vectors // packed, packed * lanes])
+    whole, lane = sch.split(channel, [None, packed * lanes])  # first: so a tile's end is never tested within
+    b0, b1, b2 = sch.split(whole, [None, visits, vectors // packed])
     grouped = by_row or find(sch, "stage") is not None
     around, within = row_groups(sch, decisions, space if grouped else [], int(by_row))
     within = within or space

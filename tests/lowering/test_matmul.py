@@ -38,6 +38,17 @@ def test_largest_sums(target, dtype):
 
 
 @pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("shape", [(4, 64, 4096), (3, 64, 1601), (5, 36, 1000)])
+def test_many_columns(target, shape):
+    """More than a tile has, and no multiple of it."""
+    rows, length, columns = shape
+    a, y = QParams.per_tensor(0.5, 3, "uint8"), QParams.per_tensor(900.0, 100, "uint8")
+    b = QParams(np.linspace(0.1, 0.9, columns).astype(np.float32), np.zeros(columns, np.int8), 1)
+    region = MatMul(a, b, tensor((length, columns), "int8"), None, y, (0, 255))
+    check(region, tensor((rows, length), "uint8"), target=targets.get(target), threads=1)
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
 @pytest.mark.parametrize("dtypes", [("uint8", "uint8"), ("int8", "int8"), ("uint8", "int8")])
 @pytest.mark.parametrize("zero_points", [(0, 128), (117, 120), (255, 0)])
 def test_activations_that_fill_vectors(target, dtypes, zero_points):
