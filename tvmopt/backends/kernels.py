@@ -62,7 +62,7 @@ def lower(
 
     expanded = {symbol: exponential.expand(func) for symbol, (func, _) in funcs.items()}
     mod = tvm.IRModule(expanded if parallel else {symbol: _serial(func) for symbol, func in expanded.items()})
-    mod = _passes(tvm.target.Target("c") if portable else target.tvm(), vectorize=not portable)(mod)
+    mod = _passes(tvm.target.Target("c") if portable else target.tvm(), vectorize=not portable and target.vector_bytes > 4)(mod)
     raw, sizes, moved = {}, {}, {}
     for gv, func in mod.functions.items():
         symbol, count = gv.name_hint, traffic(func)
