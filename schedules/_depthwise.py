@@ -11,10 +11,12 @@ UNROLLED_TAPS = 9
 """Beyond a 3 x 3 window, taps stay a loop: the code would grow more than it gains."""
 
 
-def products(func: PrimFunc, tunable: bool, by_row: bool = False) -> Schedule:
-    """One tap at a time. Vectors have 16 lanes, which LLVM splits where the target's are shorter.
+def products(func: PrimFunc, tunable: bool, by_row: bool = False, lanes: int = 16, tile: int = 8) -> Schedule:
+    """One tap at a time.
 
     by_row : copy the input row by row, see ``_contraction.schedule``.
+    lanes  : of a vector of sums, which LLVM splits where the target's are shorter.
+    tile   : pixels whose sums fit the registers.
     """
     sch = Schedule(func)
     decisions = Decisions(sch, tunable)
@@ -22,23 +24,23 @@ def products(func: PrimFunc, tunable: bool, by_row: bool = False) -> Schedule:
     *_, pixels, channels = extents(sch, acc)
 
     *space, pixel, channel = sch.get_loops(out)
-    p0, p1 = sch.split(pixel, [None, decisions.pick("pixels", _tile(pixels, 8), range(1, 15))])
-    c0, c1, lane = sch.split(channel, [None, decisions.pick("vectors", 1, (1, 2, 4)), min(16, channels)])
+    p0, p1 = sch.split(pixel, [None, decisions.pick("pixels", _tile(pixels, tile), range(1, 15))])
+    c0, c1, lane = sch.split(channel, [None, decisions.pick("vectors", 1, (1, 2, 4)), min(lanes, channels)])
     outer = [*space, c0] if by_row else widest_first(sch, [*space, c0])
     sch.reorder(*outer, p0, p1, c1, lane)
     sch.compute_at(acc, p0, preserve_unit_loops=True)
     parallel(sch, func, outer[0])
     sch.set_scope(acc, 0, "local")
 
-    *_, tile, vectors, row, column = sch.get_loops(acc)
-    vector, sum_lane = sch.split(vectors, [None, min(16, channels)])
-    sch.reorder(row, column, tile, vector, sum_lane)
+    *_, sums, vectors, row, column = sch.get_loops(acc)
+    vector, sum_lane = sch.split(vectors, [None, min(lanes, channels)])
+    sch.reorder(row, column, sums, vector, sum_lane)
     sch.vectorize(sum_lane)
     if int(sch.get(row).extent) * int(sch.get(column).extent) <= UNROLLED_TAPS:
         sch.unroll(row)
         sch.unroll(column)
     init = sch.decompose_reduction(acc, row)
-    for loop in (*sch.get_loops(init)[-3:-1], tile, vector, p1, c1):
+    for loop in (*sch.get_loops(init)[-3:-1], sums, vector, p1, c1):
         sch.unroll(loop)
     sch.vectorize(lane)
     for loop in (c0, p0, c1, lane):

@@ -62,7 +62,9 @@ def lower(
 
     expanded = {symbol: exponential.expand(func) for symbol, (func, _) in funcs.items()}
     mod = tvm.IRModule(expanded if parallel else {symbol: _serial(func) for symbol, func in expanded.items()})
-    mod = _passes(tvm.target.Target("c") if portable else target.tvm(), vectorize=not portable and target.vector_bytes > 4)(mod)
+    # Without registers for them, LLVM makes a copy of the code for each lane.
+    vectorize = not portable and target.vector_bytes > 4
+    mod = _passes(tvm.target.Target("c") if portable else target.tvm(), vectorize=vectorize)(mod)
     raw, sizes, moved = {}, {}, {}
     for gv, func in mod.functions.items():
         symbol, count = gv.name_hint, traffic(func)
