@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .backends import Offloaded
     from .backends.embedded import Emit, IoMemory
+    from .backends.npu.expected import Expected
     from .compression import Compression, Prune, Quantize
     from .passes.pipeline import Io
     from .peers import Feeds, Runner
@@ -132,13 +133,20 @@ def _partitioned(grouped: Model, target: Target) -> tuple[Model, Offloaded]:
         return model, backends.offload(model, target)
 
 
+def _accelerated(model: Model, target: Target, sparsity: bool) -> tuple[Model, Offloaded]:
+    """An imported model, partitioned for the target's accelerator."""
+    from .passes import pipeline
+
+    with _stage("optimizing", model.source):
+        grouped = pipeline.run(model, sparsity=sparsity, requantize=target.requantize)
+    return _partitioned(grouped, target)
+
+
 def _simulated(model: Model, target: Target, sparsity: bool) -> Engine:
     """A model on this machine, as an Ethos-U beside its host would compute it."""
     from . import backends
-    from .passes import pipeline
 
-    grouped = pipeline.run(model, sparsity=sparsity, requantize=target.requantize)
-    partitioned, parts = _partitioned(grouped, target)
+    partitioned, parts = _accelerated(model, target, sparsity)
     return backends.simulate(partitioned, target, parts, partial(_here, partitioned, sparsity))
 
 
@@ -329,26 +337,33 @@ def tune(
             return Campaign(tasks, database, measurer, limit, watch=watchers).run()
 
 
-def estimate(model: Model | Source, target: str | Path | Target = "host", *, sparsity: bool = True) -> Estimate:
-    """Tell what a model costs on a target whose accelerator is simulated: cycles, stalls, traffic and utilisation.
+def estimate(
+    model: Model | Source, target: str | Path | Target = "host", *, sparsity: bool = True
+) -> Estimate | Expected:
+    """Tell what a model costs on a target's accelerator, layer by layer.
 
-    Raises UnsupportedError for a target without one, and for a model of which it takes nothing.
+    A systolic array is simulated: cycles, stalls, traffic and utilisation. For an Ethos-U these are Vela's estimates.
+
+    Raises UnsupportedError for a target without an accelerator, and for a model of which it takes nothing.
     """
+    from . import backends, frontend
     from . import target as targets
     from .report import estimate as estimation
-    from .runtime.systolic.engine import Simulated
 
     model, found = _model(model), targets.get(target)
-    if not isinstance(found.accelerator, targets.Systolic):
-        raise UnsupportedError(f"target {found.name} has no accelerator that is simulated", hint="see tvmopt bench")
-    engine = compile(model, found, sparsity=sparsity).engine
-    reasons = engine.manifest["accelerator"]["host_reasons"]
-    if not isinstance(engine, Simulated):
-        node, reason = next(iter(reasons.items()))
+    if found.accelerator is None:
+        raise UnsupportedError(f"target {found.name} has no accelerator", hint="see tvmopt bench")
+    frontend.require_static(model)
+    partitioned, programs = _accelerated(model, found, sparsity)
+    if not programs:
+        node, reason = next(iter(partitioned.host_reasons.items()))
         raise UnsupportedError(
             f"the accelerator of {found.name} takes nothing of it", file=model.source, hint=f"'{node}': {reason}"
         )
-    return estimation.estimate(model.source, found.name, list(engine.programs.values()), reasons)
+    with _stage(f"estimating for {found.name}", model.source):
+        if isinstance(found.accelerator, targets.EthosU):
+            return backends.expected(partitioned, found, programs)
+        return estimation.estimate(model.source, found.name, list(programs.values()), partitioned.host_reasons)
 
 
 def inspect(model: Model | Source, *, sparsity: bool = True) -> Inspection:

@@ -1,4 +1,4 @@
-"""compile and verify for an Ethos-U, on the command line."""
+"""compile, estimate and verify for an Ethos-U, on the command line."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ def test_compile_names_estimates_as_velas(mlperf_tiny, tmp_path: Path) -> None:
     assert "100.00% of the multiply-accumulates in 1 subgraph(s)" in says
     assert "Vela 5.2.0's estimates, ethos_u: " in says
     assert {"model.h", "model_npu.c", "model_npu.S", "ethos_u.tosa"} <= {p.name for p in (tmp_path / "kws").iterdir()}
+
+
+def test_estimate_prints_every_layer_as_velas(mlperf_tiny) -> None:
+    says = run("estimate", mlperf_tiny["kws"], "-t", "edge/ethos-u65-256")
+    assert "Vela 5.2.0's estimates for ethos-u65-256, Ethos_U65_High_End, Dedicated_Sram_384KB, without its" in says
+    found = run_json("estimate", mlperf_tiny["kws"], "-t", "edge/ethos-u65-256")
+    assert found["method"] in says
+    assert f"cycles        {found['cycles']:,}: the NPU at work {found['npu_cycles']:,}\n" in says
+    for layer in found["layers"]:
+        assert {layer["name"], f"{layer['macs']:,}", f"{layer['cycles']:,}"} <= set(says.split())
+    assert all(f"on the host   {name}: {reason}\n" in says for name, reason in found["host_reasons"].items())
 
 
 def test_verify_says_what_executed(mlperf_tiny) -> None:

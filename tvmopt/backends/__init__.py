@@ -22,6 +22,7 @@ from .manifest import describe
 if TYPE_CHECKING:
     from ..runtime.artifact import Engine
     from .npu.artifact import Here
+    from .npu.expected import Expected
 
 Offloaded = Mapping[str, Any]
 """What an accelerator computes, by the name of the subgraph: a ``systolic.Program``, or an ``npu.part.Part``."""
@@ -60,6 +61,13 @@ def simulate(model: Model, target: Target, programs: Offloaded, here: Here) -> E
     from .npu import artifact, facts
 
     return artifact.OnThisMachine(model, here, programs, {"accelerator": facts.describe(model, target, programs)})
+
+
+def expected(model: Model, target: Target, programs: Offloaded) -> Expected:
+    """What the compiler of ``target``'s Ethos-U expects a partitioned model to cost."""
+    from .npu import expected as expectation
+
+    return expectation.expected(model, target, programs)
 
 
 def _require_npu() -> None:

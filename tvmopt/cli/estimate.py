@@ -1,7 +1,8 @@
-"""tvmopt estimate: what does a model cost on an accelerator that is simulated?"""
+"""tvmopt estimate: what does a model cost on an accelerator?"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from . import options, terminal
 
 if TYPE_CHECKING:
+    from ..backends.npu.expected import Expected
     from ..report.estimate import Estimate
 
 
@@ -20,15 +22,49 @@ if TYPE_CHECKING:
 @options.sparsity
 @options.as_json
 def command(model: Path, target: str, shapes: options.Shapes, sparsity: bool, as_json: bool) -> None:
-    """Cycles, stalls, traffic and utilisation of every layer, on a target whose accelerator is simulated."""
+    """What every layer costs on a target's accelerator: simulated, or on an Ethos-U as Vela estimates it."""
     from .. import api
+    from ..report.estimate import Estimate
 
     with terminal.progress():
         result = api.estimate(api.load(model, dict(shapes)), target, sparsity=sparsity)
     if as_json:
         terminal.print_json(result)
-    else:
+    elif isinstance(result, Estimate):
         show(result)
+    else:
+        show_expected(result)
+
+
+def show_expected(result: Expected) -> None:
+    """Print what Vela estimates: the layers, and the sums."""
+    rows = [
+        [
+            *(layer.name, layer.op, f"{layer.macs:,}", f"{layer.cycles:,}", f"{layer.npu_cycles:,}"),
+            *(f"{cycles:,}" for cycles in (layer.sram_cycles, layer.dram_cycles, layer.flash_cycles)),
+            f"{layer.utilisation:.1%}",
+        ]
+        for layer in result.layers
+    ]
+    columns = ["tensor", "op", "MACs", "cycles", "NPU", "SRAM", "DRAM", "flash", "use"]
+    terminal.print_table(f"{result.model} on {result.target}", columns, rows)
+    _print_host_reasons(result.host_reasons)
+    click.echo(
+        f"{result.method}:\n"
+        f"latency       {result.latency_us:,.1f} us\n"
+        f"cycles        {result.cycles:,}: the NPU at work {result.npu_cycles:,}\n"
+        f"MACs          {result.macs:,} by the NPU, {result.host_macs:,} by its host"
+    )
+    for name, one in result.subgraphs.items():
+        click.echo(
+            f"bytes         {name}: SRAM {one.sram_bytes:,}, DRAM {one.dram_bytes:,}, flash {one.flash_bytes:,}; "
+            f"weights, compressed {one.weight_bytes:,}"
+        )
+
+
+def _print_host_reasons(reasons: Mapping[str, str]) -> None:
+    for name, reason in reasons.items():
+        click.echo(f"on the host   {name}: {reason}")
 
 
 def show(result: Estimate) -> None:
@@ -45,8 +81,7 @@ def show(result: Estimate) -> None:
     ]
     columns = ["tensor", "op", "MACs", "cycles", "stalled", "use", "DRAM bytes", "chip bytes"]
     terminal.print_table(f"{result.model} on {result.target}", columns, rows)
-    for name, reason in result.host_reasons.items():
-        click.echo(f"on the host   {name}: {reason}")
+    _print_host_reasons(result.host_reasons)
     click.echo(
         f"latency       {result.latency_us:,.1f} us ({result.method})\n"
         f"cycles        {result.cycles:,}: array {result.array_cycles:,}, vector unit {result.vector_cycles:,}, "

@@ -57,13 +57,24 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Layer:
-    """Vela's estimate for one operator."""
+    """Vela's estimate for one operator.
+
+    Attributes
+    ----------
+    name        : of the ONNX value that it is for; several operators may be.
+    cycles      : the most that any of ``npu_cycles`` and the accesses to a memory (``*_cycles``) take.
+    utilisation : ``macs``, of those that the NPU could have done in ``cycles``.
+    """
 
     name: str
     op: str
     cycles: int
     npu_cycles: int
+    sram_cycles: int
+    dram_cycles: int
+    flash_cycles: int
     macs: int
+    utilisation: float
 
 
 @dataclass(frozen=True)
@@ -166,5 +177,15 @@ def _read(folder: Path) -> Compiled:
 
 
 def _layer(row: dict[str, str]) -> Layer:
-    cycles, npu_cycles, macs = (int(float(row[key])) for key in ("Op Cycles", "NPU", "MAC Count"))
-    return Layer(row["Name"].rpartition("#")[0] or row["Name"], row["NNG Operator"], cycles, npu_cycles, macs)
+    number = {key: int(float(row[key])) for key in ("Op Cycles", "NPU", "SRAM AC", "DRAM AC", "MAC Count")}
+    return Layer(
+        name=row["Name"].rpartition("#")[0] or row["Name"],
+        op=row["NNG Operator"],
+        cycles=number["Op Cycles"],
+        npu_cycles=number["NPU"],
+        sram_cycles=number["SRAM AC"],
+        dram_cycles=number["DRAM AC"],
+        flash_cycles=int(float(row["OnFlash AC"])) + int(float(row["OffFlash AC"])),
+        macs=number["MAC Count"],
+        utilisation=float(row["Util% (MAC)"]) / 100,
+    )
