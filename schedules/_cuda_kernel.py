@@ -30,7 +30,7 @@ from tvm_ffi import structural_map
 
 from ._common import Decisions, Product, find
 from ._cuda_instructions import call
-from ._cuda_tile import STEP, WORDS, Shape, Tile, choose, uses
+from ._cuda_tile import STEP, WORDS, Shape, Tile, anywhere, choose, uses
 
 Expr = Any
 
@@ -282,8 +282,7 @@ class _Builder:
             if self.positions is None:
                 return _substitute(self.x_value, {**known, self.inner: k})
             # all of x is copied: its k is that of the four, and for the position in it, which a weight gives, any
-            value = structural_map(self.x_value, [(tirx.BitwiseAnd, lambda position: k % 4)])
-            return _substitute(value, {**known, self.inner: k // 4 * 2})
+            return _substitute(anywhere(self.x_value, k % 4), {**known, self.inner: k // 4 * 2})
 
         j = tirx.Var("j", "int32")
         self.analyzer.bind(j, Range(0, 16))

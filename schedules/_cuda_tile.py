@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import TYPE_CHECKING, Any
 
+from tvm import tirx
 from tvm.s_tir import Schedule
 from tvm.tirx import PrimFunc
 from tvm.tirx.analysis import undefined_vars
+from tvm_ffi import structural_map
 
 from ._common import Decisions, Product
 
@@ -126,7 +128,7 @@ class Shape:
         steps = prod(int(axis.dom.extent) for axis in acc.iter_vars[len(space) + 2 : -1])
         block = acc.iter_vars[len(space)].var
         x = acc.body.value.b.a
-        grouped = uses(x, block) and not product.pairs  # where pairs were differs anyway; they come in one group
+        grouped = uses(anywhere(x, tirx.const(0)), block)
         return Shape(prod(space), blocks * lanes, steps, grouped, product.pairs)
 
 
@@ -147,6 +149,11 @@ def choose(shape: Shape, decisions: Decisions) -> Tile:
     while tile.shared > SHARED:
         tile = replace(tile, stages=tile.stages - 1)
     return tile
+
+
+def anywhere(x: Expr, position: Expr) -> Expr:
+    """What pairs meet, at a given position of every four for the one that the weight gives."""
+    return structural_map(x, [(tirx.BitwiseAnd, lambda _: position)])
 
 
 def uses(expr: Expr, var: Expr) -> bool:

@@ -18,7 +18,7 @@ Expr = Any
 class Mma(Warps):
     """Every warp computes ``rows`` x ``columns`` of a tile.
 
-    Lane l has of c[16, 8] rows l / 4 and 8 more, columns l % 4 * 2 and the next (PTX ISA 8.5, 9.7.14.5.10).
+    Lane l has of c[16, 8] rows l / 4 and 8 more, columns l % 4 * 2 and the next (PTX ISA 9.1, 9.7.14.5.10).
     """
 
     @property

@@ -22,7 +22,10 @@ class SparseMma(Warps):
     """Every warp computes ``rows`` x ``columns`` of a tile.
 
     Lane l has of c[16, 8] channels l / 4 and 8 more, places l % 4 * 2 and the next. Where pairs were, lane l says for
-    channel l / 4, and 8 more if l is odd, and for the second half of the step if l / 2 is (PTX ISA 8.5, 9.7.14.6.2).
+    channel l / 4, and 8 more if l is odd, and for the second half of the step if l / 2 is: 16 weights in 32 bits, the
+    first lowest. Sources: PTX ISA 9.1, 9.7.14.6.2.6 (figures 130 to 137) and 9.7.14.6.1, by which every lane says
+    something, so that the sparsity selector is 0. CUTLASS has the same in numbers: ``ELayout`` of
+    ``SM120_SPARSE_16x8x64_TN`` (``cute/atom/mma_traits_sm120_sparse.hpp``), (8 t0 + 512 t1 + t2) + 16 v in [16, 64].
     """
 
     @property

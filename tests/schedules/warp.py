@@ -1,4 +1,4 @@
-"""Instructions of NVIDIA GPUs in numpy, for all warps of a grid at once. Sections are of the PTX ISA, version 8.5.
+"""Instructions of NVIDIA GPUs in numpy, for all warps of a grid at once. Sections are of the PTX ISA, version 9.1.
 
 Registers are words in a thread's own memory; what lies in them is spread over the lanes of a warp as the tables say.
 """
@@ -78,10 +78,11 @@ def mma(grid: Any, c: Any, a: Any, b: Any) -> None:
 
 
 def mma_sp(grid: Any, c: Any, a: Any, b: Any, e: Any) -> None:
-    """mma.sp m16n8k64 (9.7.14.6.2.7), a: s8 with two of every four stored, b: u8.
+    """mma.sp m16n8k64 (9.7.14.6.2.6), a: s8 with two of every four stored, b: u8.
 
     Of every lane's metadata word, nibble i tells of four i of half a row, lower positions first; lane 4 g + t has row
-    g, or g + 8 where t is odd, and columns from 32 on where t / 2 is 1. ``ordered_metadata``: positions ascend.
+    g, or g + 8 where t is odd, and columns from 32 on where t / 2 is 1 (figures 136 and 137). ``ordered_metadata``:
+    positions ascend (9.7.14.6.1).
     """
     assert grid.active.all()
     values = _bytes(_read(grid, a, 4), np.int8)
@@ -109,7 +110,7 @@ def _accumulate(grid: Any, c: Any, product: np.ndarray) -> None:
 
 
 def dp4a(grid: Any, c: Any, a: Any, b: Any) -> None:
-    """dp4a.u32.s32 (9.7.1.23)."""
+    """dp4a.u32.s32 (9.7.1.24)."""
     x, w = (np.broadcast_to(word, grid.count).astype(np.int32)[:, None] for word in (a, b))
     product = (np.ascontiguousarray(x).view(np.uint8).astype(np.int32) * np.ascontiguousarray(w).view(np.int8)).sum(1)
     grid.store(c, grid.load(c) + product.astype(np.int32))

@@ -66,3 +66,9 @@ def test_fingerprint():
     assert workload.fingerprint(TARGET).startswith("x86_64 cascadelake 64 +avx512bw,")
     prints = {name: workload.fingerprint(targets.get(name)) for name in ("arm/cortex-a53", "arm/cortex-a72")}
     assert len(set(prints.values())) == 2
+
+
+def test_fingerprints_of_gpus():
+    prints = [workload.fingerprint(targets.get(f"cuda/{arch}")) for arch in ("sm_75", "sm_80", "sm_90")]
+    assert len(set(prints)) == 3
+    assert workload.fingerprint(targets.get("x86/generic")) not in prints

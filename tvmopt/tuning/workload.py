@@ -29,11 +29,11 @@ def digest(func: PrimFunc) -> str:
 
 
 def fingerprint(target: Target) -> str:
-    """Of what generated code depends on: architecture, CPU, features and the length of vectors."""
+    """Of what generated code depends on: architecture, CPU, features and the length of vectors; and the GPU's."""
     from ..backends import cpu
 
-    features = ",".join(sorted(target.llvm.mattr))
-    return f"{cpu.architecture(target)} {target.llvm.mcpu} {target.vector_bytes} {features}".rstrip()
+    parts = [cpu.architecture(target), target.llvm.mcpu, str(target.vector_bytes), ",".join(sorted(target.llvm.mattr))]
+    return " ".join(filter(None, [*parts, target.cuda.arch if target.cuda is not None else ""]))
 
 
 def _without_literals(func: PrimFunc) -> PrimFunc:
