@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("tosa_serializer")
 pytest.importorskip("ethosu.vela")
 
+from tests.lowering import strategies
 from tests.lowering.graphs import Graph
 from tests.passes import interpreter
 from tvmopt import target as targets
@@ -21,6 +22,11 @@ from tvmopt.target import EthosU
 
 FAMILIES = ("edge/ethos-u55-128", "edge/ethos-u65-256", "edge/ethos-u85-256")
 """A target of each family."""
+
+convolutions = strategies.convolutions().filter(
+    lambda case: all(extra < stride for extra, stride in zip(case[0].output_padding, case[0].strides, strict=False))
+)
+"""Of any kind that Relax has."""
 
 
 def accelerator(name: str) -> EthosU:

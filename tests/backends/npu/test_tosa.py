@@ -12,7 +12,7 @@ from tvm import relax
 
 from tests.lowering import test_elementwise, test_pool
 from tests.lowering.graphs import Graph
-from tests.lowering.strategies import activation_matmuls, convolutions, depthwise_convolutions, matmuls, tensor
+from tests.lowering.strategies import activation_matmuls, depthwise_convolutions, matmuls, tensor
 from tests.passes.networks import EXACT, networks
 from tests.quant.regions import regions
 from tvmopt import frontend
@@ -20,11 +20,11 @@ from tvmopt.passes import pipeline
 from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Conv, Pool, Table
 
-from .harness import check, one, partitioned
+from .harness import check, convolutions, one, partitioned
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 kinds = st.one_of(
-    convolutions(),
+    convolutions,
     depthwise_convolutions(),
     matmuls(),
     activation_matmuls(),
@@ -110,3 +110,14 @@ def test_resizing(factor: int) -> None:
     model, _ = graph.model(graph.region(convolution(weight=tensor((4, 3, 3, 3), "int8")), large))
     assert check(partitioned(model)) == 1
     assert check(partitioned(model, "edge/ethos-u55-128")) == (1 if factor == 2 else 2)
+
+
+@given(case=convolutions)
+@settings(relaxed, max_examples=40)
+def test_convolutions_of_several_groups(case) -> None:
+    """Those that are neither dense nor depthwise are split."""
+    region, x = case
+    assume(region.groups > 1 and (region.transposed or region.weight.shape[1] > 1) and region.y is not None)
+    model = partitioned(one(replace(region, requantize="fixed"), x))
+    assume(not model.host_reasons)
+    assert check(model) == 1

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 
 from tests.passes.networks import EXACT, networks
 from tvmopt import frontend
 from tvmopt.backends.npu.part import parts
+from tvmopt.model import Model
 from tvmopt.passes import pipeline
 
-from .harness import FAMILIES, accelerator, partitioned
+from .harness import FAMILIES, accelerator, convolutions, one, partitioned
 
-
-@pytest.mark.parametrize("name", FAMILIES)
-@given(case=networks(kinds=(*EXACT, "averagepool")))
-@settings(
+few = settings(
     deadline=None,
     max_examples=4,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@given(case=networks(kinds=(*EXACT, "averagepool")))
+@settings(few)
 def test_random_networks(name: str, case) -> None:
     model, _ = case
-    split = partitioned(pipeline.run(frontend.load(model), requantize="fixed"), name)
+    accepted(partitioned(pipeline.run(frontend.load(model), requantize="fixed"), name), name)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@given(case=convolutions)
+@settings(few)
+def test_random_convolutions(name: str, case) -> None:
+    """Of several groups as well, and transposed ones."""
+    region, x = case
+    assume(region.y is not None)
+    accepted(partitioned(one(replace(region, requantize="fixed"), x), name), name)
+
+
+def accepted(split: Model, name: str) -> None:
+    """Assert that Vela compiles every subgraph, with the inputs and outputs that it has."""
     for part in parts(split, accelerator(name)).values():
         compiled = part.compiled
         for tensors, places in ((part.graph.inputs, compiled.inputs), (part.graph.outputs, compiled.outputs)):

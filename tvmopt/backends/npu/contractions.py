@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import tosa_serializer as ts
 
 from ...quant.fixed import Scale
-from ...quant.order import plain
+from ...quant.order import channels_last, plain
 from ...quant.params import QParams
 from ...quant.reference import multiplier
 from ...quant.regions import Clamp, Conv, MatMul
 from .graph import Graph, Tensor
-from .value import Value, fetch, image, of_image, signed
+from .value import Value, concatenated, fetch, image, of_image, signed, split
 
 
 def conv(graph: Graph, region: Conv, x: Value, output: tuple[int, ...]) -> Value:
-    """CONV2D, DEPTHWISE_CONV2D or TRANSPOSE_CONV2D; one spatial dimension is a row of an image."""
+    """CONV2D, DEPTHWISE_CONV2D or TRANSPOSE_CONV2D; one spatial dimension is a row of an image.
+
+    Of several groups, where it is not depthwise: one for each between SLICE and CONCAT of channels.
+    """
     rank = len(output)
+    if len(groups := by_group(region)) > 1:
+        last = Value(fetch(graph, x, channels_last(rank)), channels_last(rank))
+        inputs = split(graph, last, 1, [x.shape[1] // len(groups)] * len(groups))
+        shape = (output[0], output[1] // len(groups), *output[2:])
+        return concatenated(graph, [conv(graph, *one, shape) for one in zip(groups, inputs, strict=True)], 1)
     tensor = image(graph, x)
     weight = centered(region.weight, region.w)
     if rank == 3:
@@ -96,6 +105,21 @@ def centered(weight: np.ndarray, params: QParams) -> np.ndarray:
     """Weights minus their zero points, which have to fit int8 again."""
     values: np.ndarray = weight.astype(np.int16) - params.along(weight.ndim)[1].astype(np.int16)
     return values
+
+
+def by_group(region: Conv) -> list[Conv]:
+    """A convolution as those that TOSA has, side by side: one of each group; itself where it is depthwise."""
+    if region.groups == 1 or depthwise(region):
+        return [region]
+    w = [region.w] * region.groups
+    if region.w.axis is not None:  # never so for a transposed one
+        scales, zero_points = (np.split(each, region.groups) for each in (region.w.scale, region.w.zero_point))
+        w = [QParams(*each, region.w.axis) for each in zip(scales, zero_points, strict=True)]
+    weights, biases = (np.split(each, region.groups) for each in (region.weight, region.bias))
+    return [
+        replace(region, w=params, weight=weight, bias=bias, groups=1)
+        for params, weight, bias in zip(w, weights, biases, strict=True)
+    ]
 
 
 def depthwise(region: Conv) -> bool:

@@ -14,7 +14,7 @@ from ...quant.reference import counts, dequantize, quantize
 from ...quant.regions import Binary, Concat, Pool, Table
 from .contractions import exact, in_plane, requantized, taken
 from .graph import Graph, Tensor
-from .value import Value, fetch, image, of_image, signed
+from .value import Value, concatenated, fetch, image, of_image, signed
 
 
 def pool(graph: Graph, region: Pool, x: Value, output: tuple[int, ...]) -> Value:
@@ -103,13 +103,3 @@ def concat(graph: Graph, region: Concat, inputs: Sequence[Value]) -> Value:
 def _entries(x: QParams, y: QParams) -> np.ndarray:
     low, high = x.range
     return quantize(dequantize(np.arange(low, high + 1).astype(x.dtype), x), y)
-
-
-def concatenated(graph: Graph, parts: Sequence[Value], axis: int) -> Value:
-    """CONCAT of values of the same parameters."""
-    order = parts[0].order
-    tensors = [fetch(graph, part, order) for part in parts]
-    at = order.index(axis)
-    shape = list(tensors[0].shape)
-    shape[at] = sum(tensor.shape[at] for tensor in tensors)
-    return Value(graph.add("CONCAT", tensors, shape, "int8", at), order)

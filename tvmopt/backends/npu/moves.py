@@ -9,9 +9,8 @@ import tosa_serializer as ts
 
 from ...quant.order import channels_last
 from ...quant.subgraphs import Op
-from .elementwise import concatenated
 from .graph import Graph
-from .value import Value, fetch, reshaped
+from .value import Value, concatenated, fetch, reshaped, sliced, split
 
 Moved = Value | list[Value]
 
@@ -71,22 +70,12 @@ def _strided_slice(graph: Graph, op: Op, inputs: list[Value]) -> Value:
     for axis, begin in zip(axes, begins, strict=True):
         size = value.shape[axis]
         first[axis] = min(begin + size if begin < 0 else begin, size)
-    return _part(graph, value, first, op.output)
+    return sliced(graph, value, first, op.output)
 
 
 def _split(graph: Graph, op: Op, inputs: list[Value]) -> list[Value]:
     axis = int(op.call.attrs.axis) % len(op.inputs[0])
-    parts, first = [], [0] * len(op.inputs[0])
-    for field in op.var.ty.fields:
-        shape = tuple(int(size) for size in field.shape)
-        parts.append(_part(graph, inputs[0], first, shape))
-        first[axis] += shape[axis]
-    return parts
-
-
-def _part(graph: Graph, value: Value, first: list[int], shape: tuple[int, ...]) -> Value:
-    order = value.order
-    return Value(graph.slice(value.tensor, [first[a] for a in order], [shape[a] for a in order]), order)
+    return split(graph, inputs[0], axis, [int(field.shape[axis]) for field in op.var.ty.fields])
 
 
 def _pad(graph: Graph, op: Op, inputs: list[Value]) -> Value:

@@ -16,7 +16,7 @@ from ...quant.regions import Binary, Concat, Conv, MatMul, Pool, Table
 from ...quant.subgraphs import Op
 from ...target import EthosU
 from . import moves
-from .contractions import centered, depthwise, taken
+from .contractions import by_group, centered, taken
 from .elementwise import summed
 
 
@@ -75,13 +75,15 @@ def unfit(op: Op, limits: Limits) -> str | None:
 
 
 def _conv(region: Conv, op: Op, limits: Limits) -> str | None:
-    if region.groups > 1 and not depthwise(region):
-        return "TOSA has no convolution of several groups but the depthwise one"
     if region.transposed and any(dilation != 1 for dilation in region.dilations):
         return "TOSA has no transposed convolution with dilation"
     strides = region.strides if region.transposed else taken(region.strides, op.output)
     if reason := _stride(max(strides), limits.transposed_stride if region.transposed else limits.conv_stride):
         return reason
+    return next(filter(None, map(_one_group, by_group(region))), None)
+
+
+def _one_group(region: Conv) -> str | None:
     weight = centered(region.weight, region.w)
     outputs = 1 if region.transposed else 0
     others = tuple(axis for axis in range(weight.ndim) if axis != outputs)

@@ -57,6 +57,32 @@ def reshaped(graph: Graph, value: Value, shape: Sequence[int]) -> Value:
     return Value.plain(graph.reshape(fetch(graph, value, plain(len(value.order))), shape))
 
 
+def sliced(graph: Graph, value: Value, first: Sequence[int], shape: Sequence[int]) -> Value:
+    """SLICE, where it is not all of the value; ``first`` and ``shape`` as ONNX has the axes."""
+    order = value.order
+    return Value(graph.slice(value.tensor, [first[a] for a in order], [shape[a] for a in order]), order)
+
+
+def split(graph: Graph, value: Value, axis: int, sizes: Sequence[int]) -> list[Value]:
+    """A SLICE for each of the parts that lie one after the other along an ONNX axis."""
+    parts, first, shape = [], [0] * len(value.order), list(value.shape)
+    for size in sizes:
+        shape[axis] = size
+        parts.append(sliced(graph, value, first, shape))
+        first[axis] += size
+    return parts
+
+
+def concatenated(graph: Graph, parts: Sequence[Value], axis: int) -> Value:
+    """CONCAT of values of the same parameters."""
+    order = parts[0].order
+    tensors = [fetch(graph, part, order) for part in parts]
+    at = order.index(axis)
+    shape = list(tensors[0].shape)
+    shape[at] = sum(tensor.shape[at] for tensor in tensors)
+    return Value(graph.add("CONCAT", tensors, shape, "int8", at), order)
+
+
 def image(graph: Graph, value: Value) -> Tensor:
     """A tensor [N, C, W] or [N, C, H, W] as TOSA has images: [N, H, W, C]."""
     tensor = fetch(graph, value, channels_last(len(value.order)))
