@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import tvm
@@ -27,7 +28,13 @@ class Case:
     func   : scheduled by the first rule of the target that takes it.
     """
 
-    def __init__(self, region: Region, inputs: tuple[np.ndarray, ...], target: Target) -> None:
+    def __init__(
+        self,
+        region: Region,
+        inputs: tuple[np.ndarray, ...],
+        target: Target,
+        lower: Callable[..., Kernel | None] = lower,
+    ) -> None:
         self.target = target
         self.expected = reference.run(region, *inputs)
         held = wants(region, tuple(Stored(x.shape, x.dtype.name) for x in inputs), target)

@@ -6,6 +6,7 @@ part of the bias, and borders are x_zp.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -31,9 +32,16 @@ def _(region: Conv, inputs: tuple[Stored, ...], target: Target) -> tuple[Stored,
 
 @lower.register
 def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Kernel:
+    return convolve(region, inputs, out_shape, target)
+
+
+def convolve(
+    region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target, pairs: bool = False
+) -> Kernel:
+    """The kernel of a convolution. pairs : its weight is 2:4 along the input channels, and stored so."""
     (stored,) = inputs
     window = Window.of(region, stored.shape, out_shape)
-    form = choose(target, stored.dtype, window.weight)
+    form = replace(choose(target, stored.dtype, window.weight), pairs=pairs)
     zero_point = int(as_stored(region.x, stored).zero_point)
     if window.groups > 1 and window.weight.shape[1] == 1:
         return lower_depthwise(region, window, stored, out_shape, zero_point, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -30,11 +31,19 @@ def _(region: MatMul, inputs: tuple[Stored, ...], target: Target) -> tuple[Store
 def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Kernel:
     if region.weight is None:
         return _activations(region, inputs, out_shape, target)
+    return multiply(region, inputs, out_shape, target)
+
+
+def multiply(
+    region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target, pairs: bool = False
+) -> Kernel:
+    """The kernel of a product with a constant matrix. pairs : it is 2:4, and stored so."""
+    assert region.weight is not None
     count, length = prod(out_shape[:-1]), inputs[0].shape[-1]
     matrix = te.placeholder((count, length), inputs[0].dtype, "x")
     sources = [matrix, *(te.placeholder(x.physical, x.dtype, f"x{i}") for i, x in enumerate(inputs[1:], 1))]
     weight = (region.weight.astype(np.int16) - region.b.zero_point.astype(np.int16)).T  # [N, K]
-    form = choose(target, inputs[0].dtype, weight)
+    form = replace(choose(target, inputs[0].dtype, weight), pairs=pairs)
     sums = weight.sum(1, dtype=np.int64)
     packed = form.pack(weight)
     w = [te.placeholder(array.shape, array.dtype.name, ("w", "positions")[i]) for i, array in enumerate(packed)]

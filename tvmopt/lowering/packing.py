@@ -91,15 +91,14 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
     Such a weight lies in [-255, 255]. Where all of it fits int8, VNNI takes u8 x s8 in fours; otherwise, and
     without VNNI, x86 multiplies 16-bit pairs (never ``vpmaddubsw``, whose 16-bit sums saturate). Elsewhere
     products are summed one by one and the compiler picks the instruction; lanes are fewer where registers are. GPUs
-    multiply u8 x s8 in tiles of 32 channels by 32 elements, of whatever instruction; from sm_80 on, tensor cores
-    multiply only the pairs of a 2:4 weight, for half the multiply-adds and fewer bytes. A weight that is not known at
-    compile time counts as one that needs 16 bits.
+    multiply u8 x s8 in tiles of 32 channels by 32 elements, of whatever instruction. A weight that is not known
+    at compile time counts as one that needs 16 bits.
     """
     w = "int16" if weight is None else narrowest(weight)
     if target.cuda is not None:
         if weight is None or not weight.size or w == "int16":
             return Packing(4, 1, x, w)
-        return Packing(32, 32, "uint8", w, target.cuda.number >= 80 and _in_pairs(weight))
+        return Packing(32, 32, "uint8", w)
     if "avx512vnni" in target.features and w == "int8":
         return Packing(16, 4, "uint8", w)
     if target.llvm.mtriple.startswith("x86_64"):
@@ -108,14 +107,6 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
         return Packing(4, 1, x, w)
     cortex_m = target.llvm.mtriple.startswith("thumb")  # 8 registers of 4 sums; other CPUs have at least 16
     return Packing(8 if cortex_m else 16, 1, x, w)
-
-
-def _in_pairs(weight: np.ndarray) -> bool:
-    """Whether a weight [O, K, *taps] is 2:4 along K, in whole steps of 64."""
-    outputs, length, *taps = weight.shape
-    if length % 64:
-        return False
-    return bool((np.count_nonzero(weight.reshape(outputs, length // 4, 4, *taps), axis=2) <= 2).all())
 
 
 def pairs(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import partial, singledispatch
 from math import prod
 from operator import itemgetter
 
@@ -11,13 +12,14 @@ import numpy as np
 
 from ...quant.regions import Conv, MatMul, Region
 from ...target import Target
+from ..conv import convolve
 from ..dispatch import as_stored
 from ..epilogue import Epilogue
 from ..kernel import Kernel, Stored
-from ..matmul import epilogue_of
+from ..matmul import epilogue_of, multiply
 from ..packing import Packing, choose
 from ..window import Window
-from . import convolution, cost
+from . import convolution, cost, pairs
 from .groups import count_steps, group
 from .matvec import matvec
 from .product import product
@@ -47,10 +49,15 @@ def lower(region: Region, inputs: tuple[Stored, ...], out_shape: tuple[int, ...]
 
 @lower.register
 def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Choice | None:
-    if region.weight is None or region.a is None:
+    if region.weight is None:
         return None
     weight = (region.weight.astype(np.int16) - region.b.zero_point.astype(np.int16)).T
     if not _has_zeros(weight):
+        return None
+    if target.cuda is not None:
+        dtype, pixels = inputs[0].dtype, prod(out_shape[:-1])
+        return _in_pairs(weight, pixels, 1, dtype, target, partial(multiply, region, inputs, out_shape))
+    if region.a is None:
         return None
     (stored,) = inputs
     epilogue = epilogue_of(region, stored, (), 0, weight.sum(1, dtype=np.int64), target)
@@ -62,7 +69,12 @@ def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
 def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Choice | None:
     (stored,) = inputs
     window = Window.of(region, stored.shape, out_shape)
-    if window.groups > 1 or not _has_zeros(window.weight):
+    if not _has_zeros(window.weight):
+        return None
+    if target.cuda is not None:
+        pixels, form = out_shape[0] * prod(window.size), partial(convolve, region, inputs, out_shape)
+        return _in_pairs(window.weight, pixels, window.groups, stored.dtype, target, form)
+    if window.groups > 1:
         return None
     border = int(as_stored(region.x, stored).zero_point)
     bias = region.bias - border * window.weight.sum((1, 2, 3), dtype=np.int64)
@@ -112,6 +124,17 @@ def _under_windows(
     return Choice(Kernel(func, (packed.begins, inputs, packed.values, *epilogue.constants), out), why)
 
 
+def _in_pairs(
+    weight: np.ndarray, pixels: int, groups: int, dtype: str, target: Target, form: Callable[..., Kernel]
+) -> Choice:
+    """The choice between a weight [O, K, *taps] stored whole and in pairs, for activations of a dtype on a GPU."""
+    if reason := pairs.unfit(weight, dtype, target):
+        return Choice(None, f"dense: {reason}")
+    sparse, dense = (pairs.cycles(pixels, weight, groups, each) for each in (True, False))
+    why, pays = _compared("two of four", sparse, dense)
+    return Choice(form(target, pairs=True) if pays else None, why)
+
+
 def _unfit(weight: np.ndarray, channels: int, stored: Stored, target: Target) -> str:
     """Why the target has no sparse kernel for a weight [O, K] and an input of so many channels; "" where it has."""
     if stored.dtype != "uint8" or choose(target, stored.dtype, weight) != Packing(16, 4, "uint8", "int8"):
@@ -126,7 +149,7 @@ def _compared(name: str, sparse: float, dense: float) -> tuple[str, bool]:
     """The comparison of two kernels' cycles in a line, and whether the sparse one is clearly faster."""
     pays = sparse <= cost.MARGIN * dense
     return (
-        f"{'sparse' if pays else 'dense'}: {name} {sparse / 1000:.0f} thousand cycles, dense {dense / 1000:.0f}",
+        f"{'sparse' if pays else 'dense'}: {name} {sparse / 1000:.1f} thousand cycles, dense {dense / 1000:.1f}",
         pays,
     )
 
