@@ -80,6 +80,11 @@ def convolution(**changes) -> Conv:
     [
         (convolution(requantize="float"), (1, 4, 6, 6), "its arithmetic is float, an NPU's is fixed point"),
         (convolution(strides=(4, 4)), (1, 4, 6, 6), "its stride is 4, at most 3 is supported"),
+        (
+            convolution(transposed=True, w=P, strides=(2, 1), output_padding=(0, 0)),
+            (1, 4, 6, 6),
+            "its strides are 2 and 1, only the same along both axes are supported",
+        ),
         (convolution(bias=np.full(4, 2**31 - 1, np.int32)), (1, 4, 6, 6), "its sums may not fit 32 bits"),
         (
             Pool("average", P, P, (9, 9), (1, 1), (4, 4, 4, 4), (1, 1), requantize="fixed"),
@@ -112,12 +117,21 @@ def test_resizing(factor: int) -> None:
     assert check(partitioned(model, "edge/ethos-u55-128")) == (1 if factor == 2 else 2)
 
 
-@given(case=convolutions)
-@settings(relaxed, max_examples=40)
-def test_convolutions_of_several_groups(case) -> None:
-    """Those that are neither dense nor depthwise are split."""
-    region, x = case
-    assume(region.groups > 1 and (region.transposed or region.weight.shape[1] > 1) and region.y is not None)
-    model = partitioned(one(replace(region, requantize="fixed"), x))
-    assume(not model.host_reasons)
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("groups", "channels", "outputs"), [(2, 4, 6), (3, 9, 3), (4, 8, 8)])
+@pytest.mark.parametrize("size", [(7,), (5, 7)])
+def test_convolutions_of_several_groups(transposed: bool, groups: int, channels: int, outputs: int, size) -> None:
+    """Each group has weights, biases and, unless transposed, scales of its own."""
+    rank = len(size)
+    kernel = (3,) * rank
+    scale = 0.01 if transposed else np.linspace(0.01, 0.03, outputs)
+    w = QParams(np.float32(scale), np.zeros(np.shape(scale), np.int8), None if transposed else 0)
+    shape = (channels, outputs // groups, *kernel) if transposed else (outputs, channels // groups, *kernel)
+    region = convolution(
+        w=w, weight=tensor(shape, "int8"), bias=np.arange(-outputs, outputs, 2).astype(np.int32) * 99, groups=groups,
+        strides=(2,) * rank, padding=(1,) * 2 * rank, dilations=(1,) * rank, transposed=transposed,
+        output_padding=(1,) * rank if transposed else (),
+    )  # fmt: skip
+    model = partitioned(one(region, tensor((2, channels, *size), "int8")), "edge/ethos-u55-128")
+    assert not model.host_reasons
     assert check(model) == 1

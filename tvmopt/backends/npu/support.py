@@ -16,7 +16,7 @@ from ...quant.regions import Binary, Concat, Conv, MatMul, Pool, Table
 from ...quant.subgraphs import Op
 from ...target import EthosU
 from . import moves
-from .contractions import by_group, centered, taken
+from .contractions import by_group, centered, in_plane, taken
 from .elementwise import summed
 
 
@@ -25,7 +25,8 @@ class Limits:
     """Largest values that a family takes; None where there is no limit.
 
     conv_stride       : of convolutions, per axis.
-    transposed_stride : of transposed convolutions, per axis.
+    transposed_stride : of transposed convolutions, per axis; the same along both axes, unless image and kernel are a
+                        single row or column.
     padded_average    : kernel of an average over windows that reach into padding, per axis.
     resize_factors    : of nearest-neighbour resizing.
     source            : where this is from.
@@ -77,10 +78,22 @@ def unfit(op: Op, limits: Limits) -> str | None:
 def _conv(region: Conv, op: Op, limits: Limits) -> str | None:
     if region.transposed and any(dilation != 1 for dilation in region.dilations):
         return "TOSA has no transposed convolution with dilation"
-    strides = region.strides if region.transposed else taken(region.strides, op.output)
-    if reason := _stride(max(strides), limits.transposed_stride if region.transposed else limits.conv_stride):
-        return reason
-    return next(filter(None, map(_one_group, by_group(region))), None)
+    if region.transposed:
+        reason = _transposed_stride(region, op, limits.transposed_stride)
+    else:
+        reason = _stride(max(taken(region.strides, op.output)), limits.conv_stride)
+    return reason or next(filter(None, map(_one_group, by_group(region))), None)
+
+
+def _transposed_stride(region: Conv, op: Op, most: int | None) -> str | None:
+    if most is None or max(region.strides) > most:
+        return _stride(max(region.strides), most)
+    strides = in_plane(region.strides, 1)
+    along = strides.index(min(strides))
+    single = all(in_plane(sizes, 1)[along] == 1 for sizes in (op.inputs[0][2:], region.weight.shape[2:]))
+    if strides[0] != strides[1] and not single:
+        return f"its strides are {strides[0]} and {strides[1]}, only the same along both axes are supported"
+    return None
 
 
 def _one_group(region: Conv) -> str | None:
