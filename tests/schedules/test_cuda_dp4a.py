@@ -18,11 +18,11 @@ def test_exact(name):
     Case(*CASES[name], TARGET).check()
 
 
-def test_every_tile_is_exact():
+def test_tiles_are_exact():
     case = Case(*matmul(65, 64, 40), TARGET)
     found = cuts(case, "cuda_dp4a")
-    assert len(found) > 6
-    for func in found[::3]:
+    assert len(found) == 3 * 2
+    for func in found:
         case.check(func)
 
 

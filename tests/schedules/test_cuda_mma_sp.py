@@ -33,14 +33,13 @@ def test_exact(name):
     case.check()
 
 
-def test_every_tile_is_exact_and_fits():
+def test_tiles_are_exact_and_fit():
     case = Case(*in_pairs(matmul(66, 128, 70)), TARGET, in_two_of_four)
     found = cuts(case, "cuda_mma_sp")
-    assert len(found) == 3 * 3 * 3
-    some = found[::4]  # 4 and 3 have no common divisor: every value of every decision
-    for func in some:
+    assert len(found) == 3 * 3
+    for func in found:
         case.check(func)
-    functions = {f"kernel{i}": func for i, func in enumerate(some)}
+    functions = {f"kernel{i}": func for i, func in enumerate(found)}
     for name, kernel in compiler.compile(source(functions, TARGET), "sm_80").usage.items():
         assert kernel.spilled == 0, name
         assert kernel.shared <= 48 * 1024, name
@@ -49,7 +48,7 @@ def test_every_tile_is_exact_and_fits():
 def test_groups_of_channels_read_different_inputs():
     """No tile may have channels of two groups."""
     case = Case(*PAIRS["groups"], TARGET, in_two_of_four)
-    for func in cuts(case, "cuda_mma_sp")[::2]:
+    for func in cuts(case, "cuda_mma_sp"):
         case.check(func)
 
 
