@@ -75,7 +75,7 @@ def test_inputs_and_outputs_are_floats_or_bytes() -> None:
 
 
 def test_kernels_are_objects_or_c() -> None:
-    with pytest.raises(InputError, match="emit is 'rust', neither 'object' nor 'c'"):
+    with pytest.raises(InputError, match="emit is 'rust', none of 'object', 'c', 'tosa-mlir'"):
         tvmopt.compile(demo.INT8_MODEL, emit="rust")  # type: ignore[arg-type]
 
 

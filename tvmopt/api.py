@@ -76,7 +76,8 @@ def compile(
     io       : "onnx" takes and gives what the ONNX model does; "int8" the 8-bit tensors that its inputs are quantized
                to and its outputs dequantized from, whose scale and zero point are in the artifact's specs;
                "int8-inputs" takes those and gives what the ONNX model does.
-    emit     : how a microcontroller's kernels are written: "object" compiled, or "c" as portable C.
+    emit     : how a microcontroller's kernels are written: "object" compiled, or "c" as portable C;
+               "tosa-mlir" compiled, and each subgraph of an Ethos-U besides as MLIR text.
     io_memory : who has the memory of a microcontroller's inputs and outputs: "caller", or "workspace", which then is
                used again for other tensors.
     compress_weights : store a microcontroller's weights without their zeros where that saves flash. They are unpacked
@@ -101,8 +102,8 @@ def compile(
     _check_threads(threads)
     if io not in ("onnx", "int8", "int8-inputs"):
         raise InputError(f"io is '{io}', none of 'onnx', 'int8', 'int8-inputs'")
-    if emit not in ("object", "c"):
-        raise InputError(f"emit is '{emit}', neither 'object' nor 'c'")
+    if emit not in ("object", "c", "tosa-mlir"):
+        raise InputError(f"emit is '{emit}', none of 'object', 'c', 'tosa-mlir'")
     if io_memory not in ("caller", "workspace"):
         raise InputError(f"io_memory is '{io_memory}', neither 'caller' nor 'workspace'")
     loaded = _model(model)

@@ -19,6 +19,12 @@ def test_compile_names_estimates_as_velas(mlperf_tiny, tmp_path: Path) -> None:
     assert {"model.h", "model_npu.c", "model_npu.S", "ethos_u.tosa"} <= {p.name for p in (tmp_path / "kws").iterdir()}
 
 
+def test_compile_writes_subgraphs_as_mlir(mlperf_tiny, tmp_path: Path) -> None:
+    run("compile", mlperf_tiny["kws"], "-t", "edge/ethos-u55-128", "--emit", "tosa-mlir", "-o", tmp_path / "kws")
+    assert "tosa.conv2d" in (tmp_path / "kws" / "ethos_u.mlir").read_text()
+    assert {"model_kernels.o", "ethos_u.tosa"} <= {p.name for p in (tmp_path / "kws").iterdir()}
+
+
 def test_estimate_prints_every_layer_as_velas(mlperf_tiny) -> None:
     says = run("estimate", mlperf_tiny["kws"], "-t", "edge/ethos-u65-256")
     assert "Vela 5.2.0's estimates for ethos-u65-256, Ethos_U65_High_End, Dedicated_Sram_384KB, without its" in says

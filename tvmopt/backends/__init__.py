@@ -98,10 +98,12 @@ def build(
 
     Raises DependencyError without a C compiler for the target, or a CUDA one for a GPU; UnsupportedError for threads or
     symbolic shapes on a microcontroller, for a model larger than its memory, for a microcontroller's options on any
-    other target, and where the host of an accelerator would need TVM at run time.
+    other target, for TOSA text without an Ethos-U, and where the host of an accelerator would need TVM at run time.
     """
     from . import cuda, emulated, library, static_c, vm
 
+    if options.emit == "tosa-mlir" and not isinstance(target.accelerator, EthosU):
+        raise UnsupportedError(f"target {target.name} has no Ethos-U, whose subgraphs 'tosa-mlir' would write")
     facts = describe(model, target, threads) | {"backend": target.backend}
     folder = TemporaryDirectory(prefix="tvmopt-")
     if target.backend == "static_c":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-Emit = Literal["object", "c"]
-"""How kernels are written: compiled by LLVM, or as portable C."""
+Emit = Literal["object", "c", "tosa-mlir"]
+"""How kernels are written: compiled by LLVM, or as portable C; and whether an Ethos-U's subgraphs are, as MLIR text."""
 
 IoMemory = Literal["caller", "workspace"]
 """Where a model's inputs and outputs are: in memory of the caller's, or in the workspace."""
@@ -18,7 +18,8 @@ class Embedded:
 
     Attributes
     ----------
-    emit             : "object" for kernels compiled by LLVM, "c" for portable C.
+    emit             : "object" for kernels compiled by LLVM, "c" for portable C; "tosa-mlir" for the former, and
+                       ``<subgraph>.mlir`` in the TOSA dialect for each subgraph of an Ethos-U.
     io_memory        : who has the memory of inputs and outputs.
     compress_weights : store weights without their zeros where that saves flash; they are unpacked tile by tile.
     """

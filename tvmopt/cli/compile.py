@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--emit",
-    type=click.Choice(["object", "c"]),
+    type=click.Choice(["object", "c", "tosa-mlir"]),
     default="object",
     show_default=True,
-    help="How a microcontroller's kernels are written: compiled, or as portable C.",
+    help="How a microcontroller's kernels are written: compiled, or as portable C; or compiled, and an Ethos-U's "
+    "subgraphs besides as MLIR text.",
 )
 @click.option(
     "--io-memory",

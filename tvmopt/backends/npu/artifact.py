@@ -20,7 +20,7 @@ from ...target import Target
 from .. import library, static_c
 from ..embedded import Embedded
 from ..manifest import describe
-from . import deploy, facts
+from . import deploy, facts, mlir
 from .part import Part
 
 Here = Callable[[], tuple[Model, Target]]
@@ -35,7 +35,8 @@ def build(
     options: Embedded,
     parts: Mapping[str, Part],
 ) -> None:
-    """Write a lowered model into ``folder`` as ``static_c.build`` does, and its subgraphs as ``deploy.write`` does.
+    """Write a lowered model into ``folder`` as ``static_c.build`` does, and its subgraphs as ``deploy.write`` does,
+    and as MLIR text where ``options`` say so.
 
     Raises what Vela does (see ``vela.compile``); UnsupportedError where weights or activations do not fit the target.
     """
@@ -45,6 +46,9 @@ def build(
     made = static_c.build(model, target, folder, manifest | {"accelerator": told}, options, external)
     if parts:
         deploy.write(made, parts, folder)
+    if options.emit == "tosa-mlir":
+        for name, part in parts.items():
+            (folder / f"{name}.mlir").write_text(mlir.text(part.graph.serialize()), encoding="utf-8")
 
 
 class OnThisMachine:
