@@ -135,12 +135,13 @@ class Shape:
 def choose(shape: Shape, decisions: Decisions) -> Tile:
     """The tile for a shape.
 
-    By default the largest that leaves a block for every multiprocessor; where there are not so many, the smallest.
+    By default the largest that leaves a block for every multiprocessor, of equal ones the one that reads the least;
+    where there are not so many, the smallest.
     """
     columns = [n for n in (32, 64, 128) if n == 32 or (n < 2 * shape.columns and not shape.grouped)]
     rows = [m for m in (32, 64, 128) if m == 32 or m < 2 * shape.rows]
     largest_first = sorted(
-        itertools.product(rows, columns), key=lambda tile: (tile[0] * tile[1], tile[0]), reverse=True
+        itertools.product(rows, columns), key=lambda tile: (prod(tile), -sum(tile), tile), reverse=True
     )
     busy = (tile for tile in largest_first if ceil(shape.rows / tile[0]) * ceil(shape.columns / tile[1]) >= BLOCKS)
     m, n = next(busy, largest_first[-1])

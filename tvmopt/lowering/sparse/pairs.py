@@ -41,13 +41,14 @@ def unfit(weight: np.ndarray, stored: str, target: Target) -> str:
 def cycles(pixels: int, weight: np.ndarray, groups: int, pairs: bool) -> float:
     """Cycles of a multiprocessor for a weight [O, K, *taps], stored whole or in pairs.
 
-    Tiles are the largest that leave one for every multiprocessor, of one group's channels. A step of a tile takes as
-    long as its multiply-adds or its bytes, whichever is slower; of pairs these are half of the weight and two bits for
-    every one that is left. Where multiprocessors have several tiles, the next one begins while one ends.
+    Tiles are the ones of ``schedules/_cuda_tile.py``: the largest that leave one for every multiprocessor, of one
+    group's channels. A step of a tile takes as long as its multiply-adds or its bytes, whichever is slower; of pairs
+    these are half of the weight and two bits for every one that is left. Where multiprocessors have several tiles, the
+    next one begins while one ends.
     """
     outputs, *reduction = weight.shape
     edges = product(_EDGES, _EDGES if groups == 1 else _EDGES[-1:])
-    tiles = sorted(edges, key=prod, reverse=True)
+    tiles = sorted(edges, key=lambda tile: (prod(tile), -sum(tile), tile), reverse=True)
     counts = [ceil(pixels / rows) * ceil(outputs / columns) for rows, columns in tiles]
     at = next((i for i, count in enumerate(counts) if count >= _MULTIPROCESSORS), -1)
     rows, columns = tiles[at]
