@@ -76,3 +76,15 @@ def test_a_weight_of_minus_128_is_not_sparse() -> None:
         assert len(two_of_four(part)) == (lowest == -127)
         macs.append(part.compiled.estimate.macs)
     assert macs[0] == 2 * macs[1]
+
+
+def test_of_several_groups_all_have_to_be_sparse() -> None:
+    p, w = QParams.per_tensor(0.5, 3, "int8"), QParams.per_tensor(0.01, 0, "int8")
+    for dense in (0, 1):
+        weight = np.maximum(tensor((16, 8, 3, 3), "int8"), -127)
+        weight[8 * dense :, 0::4] = weight[8 * dense :, 1::4] = 0
+        geometry = ((1, 1), (1,) * 4, (1, 1))
+        region = Conv(p, w, weight, np.zeros(16, np.int32), p, p.range, *geometry, groups=2, requantize="fixed")
+        model = partitioned(one(region, tensor((1, 16, 4, 4), "int8")), "edge/ethos-u85-256")
+        (part,) = parts(model, accelerator("edge/ethos-u85-256")).values()
+        assert len(two_of_four(part)) == (dense == 0)

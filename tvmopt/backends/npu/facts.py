@@ -53,14 +53,19 @@ def two_of_four(part: Part) -> list[str]:
 
     Vela 5.2.0 stores those, and only those, for the sparse mode of an Ethos-U85, which needs half the cycles.
     """
-    found = []
+    found: dict[str, bool] = {}  # of several groups, which are a CONV2D each, all have to comply
     for node in part.graph.nodes:
-        weight = node.inputs[1].data if node.op == "CONV2D" else None
-        if weight is None or weight.shape[-1] % 4 or weight.min() == -128:
-            continue
-        if (np.count_nonzero(weight.reshape(-1, 4), axis=1) <= 2).all():
-            found.append(node.output.name.rpartition("#")[0])
-    return found
+        if node.op == "CONV2D":
+            weight, name = node.inputs[1].data, node.output.name.rpartition("#")[0]
+            assert weight is not None
+            found[name] = found.get(name, True) and _is_two_of_four(weight)
+    return [name for name, complies in found.items() if complies]
+
+
+def _is_two_of_four(weight: np.ndarray) -> bool:
+    if weight.shape[-1] % 4 or weight.min() == -128:
+        return False
+    return bool((np.count_nonzero(weight.reshape(-1, 4), axis=1) <= 2).all())
 
 
 def check_memory(model: Model, target: Target, parts: Mapping[str, Part]) -> None:
