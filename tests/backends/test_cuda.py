@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tvmopt import api, driver, runtime
+from tvmopt import api, demo, driver, runtime
 from tvmopt.backends.cuda import compiler
 from tvmopt.driver import Driver
 from tvmopt.errors import ArtifactError, DependencyError, DeviceError, TvmoptError
 from tvmopt.runtime import cuda, vm
 
-DEMO = Path(api.__file__).parent / "demo" / "digits_int8.onnx"
+DEMO = demo.INT8_MODEL
 KERNEL = """
 extern "C" __global__ void twice(float *y, const float *x) {
   __shared__ float s[64];

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tvmopt
-from tvmopt import api, runtime
+from tvmopt import demo, runtime
 from tvmopt.errors import DeviceError, InputError
 from tvmopt.runtime import Artifact, cuda
 from tvmopt.target import Target
 
 pytestmark = pytest.mark.hardware("NVIDIA GPU")
 
-DEMO = Path(api.__file__).parent / "demo" / "digits_int8.onnx"
+DEMO = demo.INT8_MODEL
 
 
 @pytest.fixture(scope="module")

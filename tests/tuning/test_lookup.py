@@ -14,6 +14,7 @@ from tests.report.models import residual
 from tvmopt import target as targets
 from tvmopt.errors import TuningError
 from tvmopt.passes import pipeline
+from tvmopt.runtime import Artifact
 from tvmopt.tuning import exchange, lookup, space
 from tvmopt.tuning.campaign import entry
 from tvmopt.tuning.entries import Entry, Key, Trial
@@ -59,7 +60,7 @@ def record(path: Path, tasks: list[Task]) -> Records:
     return records
 
 
-def run(artifact: tvmopt.api.Artifact) -> np.ndarray:
+def run(artifact: Artifact) -> np.ndarray:
     x = np.random.default_rng(0).uniform(-3, 3, (1, 3, 6, 6)).astype(np.float32)
     return artifact.run({"x": x})["y"]
 

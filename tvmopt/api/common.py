@@ -1,0 +1,71 @@
+"""What the functions of this package share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, InternalError, TvmoptError
+from ..model import Model
+
+if TYPE_CHECKING:
+    import onnx
+
+    from ..report.samples import Samples
+
+    Source = str | PathLike[str] | bytes | onnx.ModelProto
+
+log = logging.getLogger("tvmopt.api")
+
+
+def name_of(source: Source) -> str:
+    """A model's file, for messages."""
+    return str(source) if isinstance(source, str | PathLike) else "<memory>"
+
+
+def bound_shapes(model: Model) -> dict[str, list[int]]:
+    """The shapes of the inputs without symbolic dimensions."""
+    fixed = [spec for spec in model.inputs if not any(isinstance(dim, str) for dim in spec.shape)]
+    return {spec.name: [int(dim) for dim in spec.shape] for spec in fixed}
+
+
+def path_of(model: Model) -> Path:
+    """The ONNX file of a model, which ONNX Runtime reads for itself."""
+    path = Path(model.source)
+    if not path.is_file():
+        raise InputError("the model has no ONNX file for ONNX Runtime to read", file=model.source)
+    return path
+
+
+def samples_of(model: Model, data: Path | None, count: int) -> Samples:
+    """Inputs to compare results on: from a file, or so many random ones."""
+    from .. import frontend
+    from ..report import graph, samples
+
+    frontend.require_static(model)
+    ranges = graph.input_ranges(path_of(model))
+    if data is None:
+        return samples.random(model.inputs, ranges, count)
+    return samples.read(data, model.inputs, ranges)
+
+
+def check_threads(threads: int) -> None:
+    """Raises InputError for less than one thread."""
+    if threads < 1:
+        raise InputError(f"threads is {threads}, at least 1 is needed")
+
+
+@contextmanager
+def stage(doing: str, file: str) -> Iterator[None]:
+    """Log what is done with a file; whatever goes wrong is an error of the user's, or an InternalError that says so."""
+    log.info("%s %s", doing, file)
+    try:
+        yield
+    except (TvmoptError, InternalError):
+        raise
+    except Exception as error:
+        raise InternalError(doing, file, error) from error

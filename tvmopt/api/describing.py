@@ -1,0 +1,64 @@
+"""What is known without running anything: inspect, estimate, the targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UnsupportedError
+from ..model import Model
+from .artifacts import accelerated, as_model
+from .common import stage
+
+if TYPE_CHECKING:
+    from ..backends.npu.expected import Expected
+    from ..report.estimate import Estimate
+    from ..report.inspect import Inspection
+    from ..target import Target
+    from .common import Source
+
+
+def inspect(model: Model | Source, *, sparsity: bool = True) -> Inspection:
+    """Tell what a model is made of: where it runs in int8 and where in float and why, its MACs, bytes and zeros."""
+    from ..passes import pipeline
+    from ..report import inspect as inspection
+
+    model = as_model(model)
+    with stage("optimizing", model.source):
+        return inspection.inspect(pipeline.run(model, sparsity=sparsity))
+
+
+def estimate(
+    model: Model | Source, target: str | Path | Target = "host", *, sparsity: bool = True
+) -> Estimate | Expected:
+    """Tell what a model costs on a target's accelerator, layer by layer.
+
+    A systolic array is simulated: cycles, stalls, traffic and utilisation. For an Ethos-U these are Vela's estimates.
+
+    Raises UnsupportedError for a target without an accelerator, and for a model of which it takes nothing.
+    """
+    from .. import backends, frontend
+    from .. import target as targets
+    from ..report import estimate as estimation
+
+    model, found = as_model(model), targets.get(target)
+    if found.accelerator is None:
+        raise UnsupportedError(f"target {found.name} has no accelerator", hint="see tvmopt bench")
+    frontend.require_static(model)
+    partitioned, programs = accelerated(model, found, sparsity)
+    if not programs:
+        node, reason = next(iter(partitioned.host_reasons.items()))
+        raise UnsupportedError(
+            f"the accelerator of {found.name} takes nothing of it", file=model.source, hint=f"'{node}': {reason}"
+        )
+    with stage(f"estimating for {found.name}", model.source):
+        if isinstance(found.accelerator, targets.EthosU):
+            return backends.expected(partitioned, found, programs)
+        return estimation.estimate(model.source, found.name, list(programs.values()), partitioned.host_reasons)
+
+
+def list_targets() -> list[Target]:
+    """All targets that come with tvmopt."""
+    from .. import target as targets
+
+    return [targets.get(name) for name in targets.names() if name != "host"]

@@ -1,0 +1,123 @@
+"""An artifact beside ONNX Runtime and others: verify, bench."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UnsupportedError
+from ..model import Model
+from .artifacts import as_model, compile, load, simulated
+from .common import bound_shapes, log, path_of, samples_of, stage
+
+if TYPE_CHECKING:
+    import onnx
+
+    from ..peers import Feeds, Runner
+    from ..report.bench import Comparison
+    from ..report.verify import Runnable, Verification
+    from ..runtime import Artifact
+    from ..target import Target
+
+
+def verify(
+    model: Model | str | PathLike[str],
+    target: str | Path | Target = "host",
+    *,
+    data: str | PathLike[str] | None = None,
+    samples: int = 16,
+    layer_samples: int = 8,
+    threads: int = 1,
+    sparsity: bool = True,
+    records: str | PathLike[str] | None = None,
+) -> Verification:
+    """Compare the compiled model with ONNX Runtime, end to end and for every quantized tensor by itself.
+
+    Parameters
+    ----------
+    data          : an .npz file of inputs, all of which are used (see ``report.samples.read``).
+    samples       : how many random inputs to draw when there is no data.
+    layer_samples : how many samples to compare layer by layer.
+    records       : see ``compile``.
+
+    Raises
+    ------
+    UnsupportedError : ONNX Runtime does not take the model.
+    InputError       : the data does not fit the model.
+    """
+    from .. import target as targets
+    from ..report import verify as comparison
+
+    model = as_model(model)
+    found = targets.get(target)
+    path = path_of(model)
+    inputs = samples_of(model, None if data is None else Path(data), samples)
+    artifact = compile(model, found, threads=threads, sparsity=sparsity, records=records)
+
+    def build(proto: onnx.ModelProto) -> Runnable:
+        if isinstance(found.accelerator, targets.EthosU):  # of every layer by itself: Vela has nothing to add
+            return simulated(load(proto, bound_shapes(model)), found, sparsity)
+        return compile(load(proto, bound_shapes(model)), found, threads=threads, sparsity=sparsity, records=records)
+
+    with stage("verifying", model.source):
+        accelerator = artifact.manifest.get("accelerator")
+        return comparison.run(path, found.name, build, artifact, inputs, layer_samples, accelerator)
+
+
+def bench(
+    model: Model | Artifact | str | PathLike[str],
+    target: str | Path | Target = "host",
+    *,
+    vs: Sequence[str] = ("onnxruntime",),
+    threads: int = 1,
+    sparsity: bool = True,
+    records: str | PathLike[str] | None = None,
+) -> Comparison:
+    """Time an ONNX model in turn with other runtimes, all on the same random input.
+
+    model : a model, or the path of an ONNX file; or an artifact (see ``open``), which is timed alone and as it
+            was compiled, since other runtimes need the ONNX file.
+    vs    : names of ``tvmopt.peers.NAMES``; one that cannot run the model is listed with the reason.
+    records : see ``compile``.
+
+    Raises UnsupportedError for a target whose accelerator is simulated here: the time of that says nothing.
+    """
+    from .. import peers
+    from .. import target as targets
+    from ..report import bench as timing
+    from ..report import samples
+
+    runners: dict[str, Runner] = {}
+    refused: dict[str, str] = {}
+    if isinstance(model, Model | str | PathLike):
+        model = as_model(model)
+        found, name = targets.get(target).name, model.source
+        _check_not_simulated(found, targets.get(target).accelerator)
+        artifact = compile(model, target, threads=threads, sparsity=sparsity, records=records)
+        feeds = next(iter(samples_of(model, None, 1)))
+        runners["tvmopt"] = _once(artifact, feeds)
+        for peer in vs:
+            log.info("preparing %s", peer)
+            try:
+                runners[peer] = peers.runner(peer, path_of(model), feeds, threads)
+            except peers.Refused as refusal:
+                refused[peer] = str(refusal)
+    else:
+        found, name, threads = model.manifest["target"], model.manifest["source"], model.manifest["threads"]
+        _check_not_simulated(found, model.manifest.get("accelerator"))
+        runners["tvmopt"] = _once(model, next(iter(samples.random(model.inputs, {}, 1))))
+        refused = dict.fromkeys(vs, "needs the ONNX model")
+    return timing.compare(name, found, threads, runners, refused)
+
+
+def _once(artifact: Artifact, feeds: Feeds) -> Runner:
+    return lambda: artifact.run(feeds)
+
+
+def _check_not_simulated(target: str, accelerator: object) -> None:
+    if accelerator is not None:
+        raise UnsupportedError(
+            f"the accelerator of {target} is simulated, and is not timed", hint="see tvmopt estimate"
+        )
