@@ -7,6 +7,7 @@ rates are measured here (ceilings.c). Kernels are timed one by one, with default
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -103,11 +104,16 @@ def ceilings() -> Ceilings:
     return Ceilings(*map(float, done.stdout.split()))
 
 
+def _plain(name: str) -> str:
+    """A tensor's name as TVM's builder spells it."""
+    return re.sub(r"\W", "_", name)
+
+
 def measure(name: str, top: Ceilings) -> Roof:
     """Time every kernel of a model that has a schedule rule with decisions."""
     target = tvmopt.target.get("host")
     model = pipeline.run(tvmopt.load(models.get(name)))
-    macs = {layer.name: layer.macs for layer in metrics.layers(model)}
+    known = {_plain(layer.name): layer for layer in metrics.layers(model)}
     mod, _ = functions(model.mod, target, sparsity=True)
     tasks: dict[str, Task] = {}
     called: dict[str, str] = {}
@@ -118,14 +124,14 @@ def measure(name: str, top: Ceilings) -> Roof:
             kind = function.attrs.get("tvmopt.kind", call.args[0].name_hint)
             if task := extract.of(str(kind), function, target):
                 tasks[task.workload] = task
-                called[binding.var.name] = task.workload
+                called[_plain(binding.var.name)] = task.workload
     times = _times(list(tasks.values()), target)
     layers = []
-    for layer, workload in called.items():
-        if workload in times:
-            moved = sum(map(_bytes, tasks[workload].func.params))
-            bound = max(macs.get(layer, 0) / top.macs, moved / top.cache_bytes) * 1e6
-            layers.append(Layer(layer, tasks[workload].name, macs.get(layer, 0), moved, times[workload], bound))
+    for plain, workload in called.items():
+        if plain in known and workload in times:
+            macs, moved = known[plain].macs, sum(map(_bytes, tasks[workload].func.params))
+            bound = max(macs / top.macs, moved / top.cache_bytes) * 1e6
+            layers.append(Layer(known[plain].name, tasks[workload].name, macs, moved, times[workload], bound))
     layers.sort(key=lambda layer: layer.bound_us - layer.us)
     attained = sum(layer.bound_us for layer in layers) / sum(layer.us for layer in layers)
     return Roof(name, attained, [layer.name for layer in layers[:FURTHEST]], layers)
