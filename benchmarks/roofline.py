@@ -10,15 +10,13 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from statistics import median
 
 import click
-import tvm
-from tvm import relax
 
 import tvmopt
 from tvmopt.backends import link
@@ -28,7 +26,7 @@ from tvmopt.lowering.lower import functions
 from tvmopt.passes import pipeline
 from tvmopt.report import metrics
 from tvmopt.target import Target
-from tvmopt.tuning import extract, space
+from tvmopt.tuning import extract, inputs, space
 from tvmopt.tuning.local import LocalMeasurer
 from tvmopt.tuning.task import Task
 
@@ -115,40 +113,26 @@ def measure(name: str, top: Ceilings) -> Roof:
     model = pipeline.run(tvmopt.load(models.get(name)))
     known = {_plain(layer.name): layer for layer in metrics.layers(model)}
     mod, _ = functions(model.mod, target, sparsity=True)
-    tasks: dict[str, Task] = {}
-    called: dict[str, str] = {}
-    for binding in (binding for block in mod["main"].body.blocks for binding in block.bindings):
-        call = binding.value
-        if isinstance(call, relax.Call) and getattr(call.op, "name", "") == "relax.call_tir":
-            function = mod[call.args[0]].with_attr("tvmopt.threads", 1)
-            kind = function.attrs.get("tvmopt.kind", call.args[0].name_hint)
-            if task := extract.of(str(kind), function, target):
-                tasks[task.workload] = task
-                called[_plain(binding.var.name)] = task.workload
-    times = _times(list(tasks.values()), target)
+    tasks = extract.of_module(mod, target)
+    times = _times(tasks.values(), target)
     layers = []
-    for plain, workload in called.items():
-        if plain in known and workload in times:
-            macs, moved = known[plain].macs, sum(map(_bytes, tasks[workload].func.params))
-            bound = max(macs / top.macs, moved / top.cache_bytes) * 1e6
-            layers.append(Layer(known[plain].name, tasks[workload].name, macs, moved, times[workload], bound))
+    for tensor, function in extract.called(mod):
+        layer, task = known.get(_plain(tensor)), tasks.get(function)
+        if layer is not None and task is not None and task.workload in times:
+            moved = sum(buffer.nbytes for buffer in inputs.buffers(task.func))
+            bound = max(layer.macs / top.macs, moved / top.cache_bytes) * 1e6
+            layers.append(Layer(layer.name, task.name, layer.macs, moved, times[task.workload], bound))
     layers.sort(key=lambda layer: layer.bound_us - layer.us)
     attained = sum(layer.bound_us for layer in layers) / sum(layer.us for layer in layers)
     return Roof(name, attained, [layer.name for layer in layers[:FURTHEST]], layers)
 
 
-def _times(tasks: Sequence[Task], target: Target) -> dict[str, float]:
+def _times(tasks: Iterable[Task], target: Target) -> dict[str, float]:
     """Microseconds of default schedules, by workload."""
-    measurer = LocalMeasurer(target)
-    try:
-        results = list(measurer.measure([(task, space.default(task)) for task in tasks]))
-    finally:
-        measurer.close()
-    return {tasks[at].workload: median(result.seconds) * 1e6 for at, result in results if result.status == "ok"}
-
-
-def _bytes(param: tvm.tirx.Var) -> int:
-    return prod(int(extent) for extent in param.ty.shape) * tvm.DataType(str(param.ty.dtype)).bits // 8
+    each = list({task.workload: task for task in tasks}.values())
+    with closing(LocalMeasurer(target)) as measurer:
+        results = list(measurer.measure([(task, space.default(task)) for task in each]))
+    return {each[at].workload: median(result.seconds) * 1e6 for at, result in results if result.status == "ok"}
 
 
 @click.command(cls=Command, help=__doc__)

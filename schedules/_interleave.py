@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 from tvm.tirx import Buffer, Expr, Ramp, Shuffle, const
 from tvm.tirx.script import builder
 
-from ._intrinsics import step
+from ._intrinsics import register, step
 
 PIXELS, LANES, ROWS, DEPTH = 64, 16, 4, 4
 
@@ -45,7 +44,12 @@ def columns() -> str:
             T.writes(B[0:LANES, 0:PIXELS])
             _columns(A, B)
 
-    return _register("tvmopt.columns.16x64", description, implementation)
+    return register("tvmopt.columns.16x64", description, implementation)
+
+
+def _place(pixel: Expr) -> Expr:
+    """Where a pixel comes when 4 rows of bytes are interleaved, and the other way round."""
+    return pixel % LANES // 4 * LANES + pixel // LANES * 4 + pixel % 4
 
 
 def _columns(a: Buffer, b: Buffer) -> None:
@@ -76,9 +80,7 @@ def multiply_add() -> str:
             for o, p, i in T.grid(ROWS, PIXELS, DEPTH):
                 with T.sblock("update"):
                     vo, vp, vi = T.axis.remap("SSR", [o, p, i])
-                    C[vo, vp] = C[vo, vp] + T.cast(A[vi, vp % 16 // 4 * 16 + vp // 16 * 4 + vp % 4], "int32") * T.cast(
-                        B[vo, vi], "int32"
-                    )
+                    C[vo, vp] = C[vo, vp] + T.cast(A[vi, _place(vp)], "int32") * T.cast(B[vo, vi], "int32")
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
@@ -90,7 +92,7 @@ def multiply_add() -> str:
             T.writes(C[0:ROWS, 0:PIXELS])
             _multiply_add(A, B, C)
 
-    return _register("tvmopt.quads.4x64", description, implementation)
+    return register("tvmopt.quads.4x64", description, implementation)
 
 
 def _multiply_add(a: Buffer, b: Buffer, c: Buffer) -> None:
@@ -121,7 +123,7 @@ def rows(dtype: str, count: int) -> str:
             for p, o in T.grid(PIXELS, width):
                 with T.sblock("element"):
                     vp, vo = T.axis.remap("SS", [p, o])
-                    B[vp, vo] = _element(A, vp % 16 // 4 * 16 + vp // 16 * 4 + vp % 4, vo, dtype)
+                    B[vp, vo] = _element(A, _place(vp), vo, dtype)
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle) -> None:
@@ -133,7 +135,7 @@ def rows(dtype: str, count: int) -> str:
             T.writes(B[0:PIXELS, 0:width])
             _rows(A, B, word, dtype)
 
-    return _register(f"tvmopt.rows.{count}x64.{dtype}", description, implementation)
+    return register(f"tvmopt.rows.{count}x64.{dtype}", description, implementation)
 
 
 def _element(a: Buffer, column: Expr, place: Expr, dtype: str) -> Expr:
@@ -195,8 +197,3 @@ def _bind(value: Expr) -> Expr:
 
 def _ramp(base: int, lanes: int) -> Expr:
     return Ramp(const(base, "int32"), const(1, "int32"), lanes)
-
-
-def _register(name: str, *functions: object) -> str:
-    TensorIntrin.register(name, *functions)
-    return name

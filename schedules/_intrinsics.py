@@ -54,7 +54,7 @@ def broadcast(lanes: int, depth: int, w: str) -> str:
                 B.vload([0, 0], dtype=f"{w}x{lanes * depth}"),
             )
 
-    return _register(f"tvmopt.broadcast.{lanes}.{depth}.{w}", description, implementation)
+    return register(f"tvmopt.broadcast.{lanes}.{depth}.{w}", description, implementation)
 
 
 @cache
@@ -92,7 +92,7 @@ def columns(lanes: int, depth: int, w: str) -> str:
                 B.vload([0, 0], dtype=f"{w}x{lanes * depth}"),
             )
 
-    return _register(f"tvmopt.columns.{lanes}.{depth}.{w}", description, implementation)
+    return register(f"tvmopt.columns.{lanes}.{depth}.{w}", description, implementation)
 
 
 @cache
@@ -120,7 +120,7 @@ def narrow(vectors: int) -> str:
             T.writes(C[0 : 16 * vectors])
             C[T.ramp(T.int32(0), 1, 16 * vectors)] = _narrowed(A, vectors)
 
-    return _register(f"tvmopt.narrow.{vectors}", description, implementation)
+    return register(f"tvmopt.narrow.{vectors}", description, implementation)
 
 
 def _narrowed(sums: Buffer, vectors: int) -> Expr:
@@ -162,7 +162,7 @@ def interleave() -> str:
             T.writes(C[0:16, 0:4])
             C[0, T.ramp(T.int32(0), 1, 64)] = _interleaved(A)
 
-    return _register("tvmopt.interleave", description, implementation)
+    return register("tvmopt.interleave", description, implementation)
 
 
 def _interleaved(rows: Buffer) -> Expr:
@@ -181,6 +181,7 @@ def step(lanes: int, depth: int, acc: Expr, x: Expr, w: Expr) -> Expr:
     return acc + T.call_llvm_pure_intrin(sums, call, operand, T.cast(w, f"int16x{lanes * depth}"))
 
 
-def _register(name: str, description: PrimFunc, implementation: PrimFunc) -> str:
+def register(name: str, description: PrimFunc, implementation: PrimFunc) -> str:
+    """Make a tensor intrinsic known to TVM; gives its name."""
     TensorIntrin.register(name, description, implementation)
     return name

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ..logs import handled
+
 
 @contextmanager
 def progress() -> Iterator[None]:
@@ -19,17 +21,8 @@ def progress() -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    logger = logging.getLogger("tvmopt")
-    with console.status("starting") as status:
-        handler = _Show(status.update)
-        level = logger.level
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        try:
-            yield
-        finally:
-            logger.removeHandler(handler)
-            logger.setLevel(level)
+    with console.status("starting") as status, handled(logging.getLogger("tvmopt"), _Show(status.update)):
+        yield
 
 
 class _Show(logging.Handler):

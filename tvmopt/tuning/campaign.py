@@ -18,6 +18,7 @@ from random import Random
 from statistics import median
 
 from ..errors import TuningError
+from ..logs import handled
 from . import features, space
 from .budget import Budget, Progress
 from .cost_model import CostModel, Lesson
@@ -231,15 +232,8 @@ def logged(path: str | PathLike[str] | None) -> Iterator[None]:
     except OSError as error:
         raise TuningError(f"the log cannot be written: {error.strerror}", file=path) from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
+    with handled(log, handler):
         yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(level)
-        handler.close()
 
 
 def entry(task: Task, facts: Callable[[Task], tuple[float, ...]] = features.of) -> Entry:

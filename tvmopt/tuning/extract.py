@@ -30,16 +30,31 @@ def extract(models: Iterable[Model], target: Target, threads: int = 1, sparsity:
     tasks: dict[str, Task] = {}
     for model in models:
         mod, _ = functions(model.mod, target, sparsity)
-        calls = _calls(mod["main"])
-        for gv, function in mod.functions_items():
-            if gv.name_hint not in calls:
-                continue
-            kind = str(function.attrs.get("tvmopt.kind", gv.name_hint.rstrip(string.digits)))
-            task = of(kind, function.with_attr("tvmopt.threads", threads), target, calls[gv.name_hint])
-            if task is not None:
-                known = tasks.setdefault(task.workload, dataclasses.replace(task, weight=0))
-                tasks[task.workload] = dataclasses.replace(known, weight=known.weight + task.weight)
+        for task in of_module(mod, target, threads).values():
+            known = tasks.setdefault(task.workload, dataclasses.replace(task, weight=0))
+            tasks[task.workload] = dataclasses.replace(known, weight=known.weight + task.weight)
     return list(tasks.values())
+
+
+def of_module(mod: tvm.ir.IRModule, target: Target, threads: int = 1) -> dict[str, Task]:
+    """Tasks of a module that ``lowering.lower.functions`` gave, by the name of their function."""
+    times = Counter(function for _, function in called(mod))
+    tasks = {}
+    for gv, function in mod.functions_items():
+        if gv.name_hint in times:
+            kind = str(function.attrs.get("tvmopt.kind", gv.name_hint.rstrip(string.digits)))
+            task = of(kind, function.with_attr("tvmopt.threads", threads), target, times[gv.name_hint])
+            if task is not None:
+                tasks[gv.name_hint] = task
+    return tasks
+
+
+def called(mod: tvm.ir.IRModule) -> list[tuple[str, str]]:
+    """The tensors that ``main`` computes by TIR functions, each with the name of its function, in order."""
+    from ..quant.cost import calls
+    from ..quant.relax_form.scope import op_name
+
+    return [(name, call.args[0].name_hint) for call, name in calls(mod) if op_name(call) == "relax.call_tir"]
 
 
 def of(kind: str, func: PrimFunc, target: Target, weight: int = 1) -> Task | None:
@@ -73,21 +88,6 @@ def _choices(annotations: Mapping[str, Any]) -> tuple[Choice, ...]:
             default, *options = map(int, annotations[key])
             found.append(Choice(key.removeprefix(prefix), default, tuple(options)))
     return tuple(found)
-
-
-def _calls(main: tvm.relax.Function) -> Counter[str]:
-    """How often ``main`` calls each function."""
-    import tvm_ffi
-    from tvm import ir
-
-    found: Counter[str] = Counter()
-
-    def call(node: Any) -> None:
-        if getattr(node.op, "name", "") == "relax.call_tir":
-            found[node.args[0].name_hint] += 1
-
-    tvm_ffi.structural_walk(main.body, (ir.Call, call))
-    return found
 
 
 def _name(kind: str, func: PrimFunc) -> str:
