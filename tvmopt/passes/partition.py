@@ -82,13 +82,15 @@ class _Units:
         self.regions: set[int] = set()
         for i, (var, value) in enumerate(graph.bindings):
             if isinstance(value, relax.TupleGetItem):  # a part of what a split gives is where the split is
-                self.taken.update({i} & {i for p in self.producers[i] if p in self.taken})
+                if any(p in self.taken for p in self.producers[i]):
+                    self.taken.add(i)
             elif isinstance(value, relax.Call):
                 op = Op.of(mod, var, value)
                 reason = _unfit(op) or supports(op)
                 if reason is None:
                     self.taken.add(i)
-                    self.regions.update({i} if op.region is not None else ())
+                    if op.region is not None:
+                        self.regions.add(i)
                 else:
                     self.reasons[var.name] = reason
         self.unit = list(range(len(self.values)))
@@ -187,7 +189,7 @@ def _extract(mod: tvm.IRModule, graph: Graph, units: _Units, kind: str) -> tvm.I
         inner = [graph.bindings[i] for i in members]
         own = {var for var, _ in inner}
         inputs = list(dict.fromkeys(v for _, value in inner for v in operands(value) if v not in own))
-        outside = {v for i in members for c in units.consumers[i] if c not in members for v in (graph.bindings[i][0],)}
+        outside = {graph.bindings[i][0] for i in members if not set(members).issuperset(units.consumers[i])}
         outputs = [var for var, _ in inner if var in outside | returned]
         function = _subgraph(builder, kind, inputs, inner, outputs)
         call = builder.normalize(relax.Call(function, inputs))
