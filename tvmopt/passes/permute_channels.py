@@ -37,13 +37,14 @@ class PermuteChannels:
 class _Permute(ChannelRewriter):
     def choose(self) -> dict[Var, np.ndarray]:
         order = {var: np.arange(len(known.mask)) for var, known in self.known.items()}
+        used = {var: weight for var, step in self.steps.items() if (weight := _weight(step)) is not None}
         for tensors in self._tied():
-            sparse = [used for var in tensors for used in _weight(self.steps[var]) if is_sparse(used)]
-            readers = [step for step in self.steps.values() if step.operands and step.operands[0] in tensors]
-            if not sparse or any(pattern(used) for step in readers for used in _weight(step)):
+            sparse = [used[var] for var in tensors if var in used and is_sparse(used[var])]
+            read = [weight for var, weight in used.items() if self.steps[var].operands[0] in tensors]
+            if not sparse or any(map(pattern, read)):
                 continue
-            found = gathered(np.concatenate([used.reshape(len(used), -1) for used in sparse], axis=1))
-            if sum(zero_tiles(used[found]) - zero_tiles(used) for used in sparse) > 0:
+            found = gathered(np.concatenate([weight.reshape(len(weight), -1) for weight in sparse], axis=1))
+            if sum(zero_tiles(weight[found]) - zero_tiles(weight) for weight in sparse) > 0:
                 order.update(dict.fromkeys(tensors, found))
         return order
 
@@ -103,9 +104,9 @@ def gathered(used: np.ndarray) -> np.ndarray:
     return np.array([channel for group in groups for channel in group] + tail)
 
 
-def _weight(step: Step) -> list[np.ndarray]:
-    """Which elements of the weight of a sum over channels are not zero: bool [outputs, inputs, taps]."""
+def _weight(step: Step) -> np.ndarray | None:
+    """Which elements of the weight of a sum over channels are not zero: bool [outputs, inputs, taps]; None without."""
     region = step.region
     if (isinstance(region, Conv) and region.groups == 1) or (isinstance(region, MatMul) and region.weight is not None):
-        return [centered(region) != 0]
-    return []
+        return np.asarray(centered(region) != 0)
+    return None
