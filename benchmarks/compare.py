@@ -3,6 +3,9 @@
 Measured on one machine in one run, in turn (A B A B ...), with the same file and input, batch 1, the same number of
 threads, each runtime at its best public settings. Times are medians; in brackets, how many times faster tvmopt is. A
 model that a runtime does not take is listed with its reason and counts in no mean.
+
+LiteRT takes .tflite files, of the same networks: MLPerf Tiny's own, and ours as TensorFlow quantizes them. ``python -m
+benchmarks.tflite --help`` tells how to get them; set TVMOPT_TFLITE to their folder.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -58,3 +59,22 @@ def test_openvino_runs_where_it_is_installed(model: Path) -> None:
     else:
         with pytest.raises(peers.Refused, match=r"^not installed$"):
             peers.runner("openvino", model, FEEDS, threads=1)
+
+
+def test_litert_looks_beside_the_model_and_in_a_folder(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", SimpleNamespace(Interpreter=_Interpreter))
+    monkeypatch.setenv("TVMOPT_TFLITE", str(tmp_path / "tflite"))
+    with pytest.raises(peers.Refused, match=r"^needs a \.tflite file of the same name"):
+        peers.runner("litert", model, FEEDS, threads=1)
+    for path in (tmp_path / "tflite" / "model.tflite", model.with_suffix(".tflite")):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        with pytest.raises(peers.Refused, match=f"^refused: read {path}$"):
+            peers.runner("litert", model, FEEDS, threads=1)
+
+
+class _Interpreter:
+    def __init__(self, model_path: str, num_threads: int) -> None:
+        raise ValueError(f"read {model_path}")

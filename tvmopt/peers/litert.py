@@ -1,7 +1,9 @@
-"""LiteRT with XNNPACK. It reads .tflite files only: for an ONNX model, the one of the same name beside it."""
+"""LiteRT with XNNPACK. It reads .tflite files only: for an ONNX model, the one of the same name beside it, or in the
+folder that TVMOPT_TFLITE names."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from . import Feeds, Refused, Runner, first_line
@@ -13,9 +15,10 @@ def runner(model: Path, feeds: Feeds, threads: int) -> Runner:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         raise Refused("not installed") from None
-    tflite = model.with_suffix(".tflite")
+    beside = model.with_suffix(".tflite")
+    tflite = beside if beside.is_file() else Path(os.environ.get("TVMOPT_TFLITE", model.parent), beside.name)
     if not tflite.is_file():
-        raise Refused("needs a .tflite file of the same name")
+        raise Refused("needs a .tflite file of the same name, beside the model or under TVMOPT_TFLITE")
     try:
         interpreter = Interpreter(model_path=str(tflite), num_threads=threads)
         interpreter.allocate_tensors()

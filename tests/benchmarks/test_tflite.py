@@ -1,0 +1,46 @@
+"""Files for LiteRT: copied where they are, converted where there is a converter, and one line otherwise."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import tflite
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tflite, "FOLDER", tmp_path / "tflite")
+    return tmp_path / "tflite"
+
+
+def test_models_of_a_checkout_get_the_names_of_the_onnx_models(folder: Path, tmp_path: Path) -> None:
+    for name, path in tflite.TINY.items():
+        file = tmp_path / "tiny" / "benchmark" / "training" / path
+        file.parent.mkdir(parents=True)
+        file.write_text(name)
+    result = CliRunner().invoke(tflite.main, ["--tiny", str(tmp_path / "tiny")])
+    assert result.exit_code == 0, result.output
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "kws_dscnn_int8_qdq.tflite": "kws",
+        "ic_resnet8_int8_qdq.tflite": "ic",
+        "vww_mobilenetv1_int8_qdq.tflite": "vww",
+        "ad_autoencoder_int8_qdq.tflite": "ad",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to do"),
+        (["--tiny", "nowhere"], "a checkout of github.com/mlcommons/tiny has it"),
+        (["--converter", sys.executable, "--models", "bert_tiny"], "cannot convert bert_tiny: ModuleNotFoundError"),
+    ],
+)
+def test_what_is_missing_is_said(folder: Path, arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(tflite.main, arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
