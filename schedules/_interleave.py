@@ -106,6 +106,56 @@ def _multiply_add(a: Buffer, b: Buffer, c: Buffer) -> None:
 
 
 @cache
+def narrow() -> str:
+    """4 rows of 64 int32 -> 64 words of 4 bytes: plus a zero point, and clipped, by [zero point, lowest, highest]."""
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (ROWS, PIXELS), "int32", offset_factor=1, scope="local")
+        B = T.match_buffer(b, (3,), "int32", offset_factor=1, scope="local")
+        C = T.match_buffer(c, (1, PIXELS), "int32", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:ROWS, 0:PIXELS], B[0:3])
+            T.writes(C[0, 0:PIXELS])
+            for p in T.serial(PIXELS):
+                with T.sblock("element"):
+                    vp = T.axis.remap("S", [p])
+                    C[0, vp] = (
+                        T.max(T.min(A[0, vp] + B[0], B[2]), B[1])
+                        + T.shift_left(T.max(T.min(A[1, vp] + B[0], B[2]), B[1]), 8)
+                        + T.shift_left(T.max(T.min(A[2, vp] + B[0], B[2]), B[1]), 16)
+                        + T.shift_left(T.max(T.min(A[3, vp] + B[0], B[2]), B[1]), 24)
+                    )
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (ROWS, PIXELS), "int32", offset_factor=1, scope="local")
+        B = T.match_buffer(b, (3,), "int32", offset_factor=1, scope="local")
+        C = T.match_buffer(c, (1, PIXELS), "int32", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:ROWS, 0:PIXELS], B[0:3])
+            T.writes(C[0, 0:PIXELS])
+            _narrow(A, B, C)
+
+    return register("tvmopt.narrow.4x64", description, implementation)
+
+
+def _narrow(a: Buffer, limits: Buffer, b: Buffer) -> None:
+    """See ``narrow``. Packing saturates to 16 bits first, which leaves room for the zero point, and takes 4 elements
+    of each row in turn."""
+    order = [16 * quarter + 4 * row + pixel for quarter in range(4) for pixel in range(4) for row in range(ROWS)]
+    zero_point = T.broadcast(T.cast(limits[0], "int16"), 2 * LANES)
+    low, high = (T.broadcast(T.cast(limits[i], "uint8"), PIXELS) for i in (1, 2))
+    for first in range(0, PIXELS, LANES):
+        rows = [a.vload([row, first], f"int32x{LANES}") for row in range(ROWS)]
+        pairs = [T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.packssdw.512", *rows[i : i + 2]) for i in (0, 2)]
+        moved = [T.call_llvm_pure_intrin("int16x32", "llvm.sadd.sat", pair, zero_point) for pair in pairs]
+        packed = T.call_llvm_pure_intrin("uint8x64", "llvm.x86.avx512.packuswb.512", *moved)
+        value = _shuffle([T.max(T.min(packed, high), low)], order)
+        builder.buffer_store(b, T.reinterpret(value, dtype="int32x16"), [0, _ramp(first, LANES)])
+
+
+@cache
 def rows(dtype: str, count: int) -> str:
     """``count`` (4 or 16) rows of 64 words of 32 bits, in the order of ``multiply_add``, transposed: floats, or words
     of 4 bytes of ``dtype``."""

@@ -17,5 +17,8 @@ def schedule(func: PrimFunc) -> Schedule:
     sch.tensorize(sch.get_sblock("acc"), _interleave.multiply_add())
     out = sch.get_sblock("out")
     words, (result,) = sch.get(out).reads[0].region[0].extent, sch.get(out).writes
-    sch.tensorize(out, _interleave.rows(str(result.source.dtype), int(words)))
+    dtype = str(result.source.dtype)
+    if dtype == "uint8":
+        sch.tensorize(sch.get_sblock("bytes"), _interleave.narrow())
+    sch.tensorize(out, _interleave.rows(dtype, int(words)))
     return sch

@@ -27,7 +27,7 @@ class Epilogue:
                 where there is one.
     constants : their values.
     bounded   : whether every sum is an int32 after requantization too; then ``rounded`` and ``saturated`` one after
-                the other do what a call does.
+                the other do what a call does, and so do ``scaled`` and ``limits``.
     """
 
     def __init__(
@@ -65,6 +65,12 @@ class Epilogue:
         bound.params = tuple(buffer.__getitem__ for buffer in buffers)
         return bound
 
+    def begun(self) -> Epilogue:
+        """The same for sums that begin with the bias."""
+        bound = copy(self)
+        bound.params = (lambda channel: tirx.const(0, "int32"), *self.params[1:])
+        return bound
+
     def __call__(self, acc: Expr, channel: Expr) -> Expr:
         """The stored element of ``channel`` for an int32 sum of products."""
         bias, factor, *others = (param(channel) for param in self.params)
@@ -77,15 +83,25 @@ class Epilogue:
             return saturate(value, int(self._y.zero_point), *self._clamp, self.dtype)
         return rounded(value) + others[0] if others else value
 
+    def scaled(self, acc: Expr, channel: Expr) -> Expr:
+        """The int32 that becomes the stored element by way of ``limits``."""
+        bias, factor = (param(channel) for param in self.params)
+        return nearest((acc + bias).astype("float32") * factor)
+
+    @property
+    def limits(self) -> tuple[int, int, int]:
+        """Zero point, which is added to ``scaled``, and the lowest and highest that it may become."""
+        assert self._y is not None
+        return int(self._y.zero_point), *self._clamp
+
     def rounded(self, acc: Expr, channel: Expr) -> Expr:
         """The int32 that ``saturated`` makes the stored element of."""
-        assert self._y is not None
-        bias, factor = (param(channel) for param in self.params)
-        value = nearest((acc + bias).astype("float32") * factor) + int(self._y.zero_point)
-        lo, hi = self._clamp
-        if hi < np.iinfo(self.dtype).max:
+        zero_point, lo, hi = self.limits
+        value = self.scaled(acc, channel) + zero_point
+        info = np.iinfo(self.dtype)
+        if hi < info.max:
             value = tirx.Min(value, hi)
-        return tirx.Max(value, lo) if lo > np.iinfo(self.dtype).min else value
+        return tirx.Max(value, lo) if lo > info.min else value
 
     def saturated(self, value: Expr) -> Expr:
         """The stored element."""

@@ -28,13 +28,13 @@ def dense(pixels: int, length: int, outputs: int) -> float:
 def groups(pixels: int, length: int, outputs: int, steps: int) -> float:
     """Cycles of ``product``: for every tile, its steps, its input transposed, its output finished and transposed."""
     step = 9.3 if length * PIXELS <= _L1 else 12.0
-    return ceil(pixels / PIXELS) * (step * steps + 5 * length + 14 * outputs)
+    return ceil(pixels / PIXELS) * (step * steps + 5 * length + 10 * outputs)
 
 
 def windows(padded: int, positions: int, channels: int, outputs: int, steps: int) -> float:
     """Cycles of ``convolution`` for an image of so many padded positions, where windows begin at some."""
     staged = ceil(padded / PIXELS) * 8 * channels
-    return staged + ceil(positions / PIXELS) * (12.5 * steps + 17 * outputs)
+    return staged + ceil(positions / PIXELS) * (12.5 * steps + 13 * outputs)
 
 
 def slices(pixels: int, length: int, outputs: int, weights: int) -> float:

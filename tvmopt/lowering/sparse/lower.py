@@ -60,7 +60,7 @@ def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
     if region.a is None:
         return None
     (stored,) = inputs
-    epilogue = epilogue_of(region, stored, (), 0, weight.sum(1, dtype=np.int64), target)
+    epilogue = epilogue_of(region, stored, (), 0, weight.sum(1, dtype=np.int64), target, _reach(weight))
     assert isinstance(epilogue, Epilogue)
     return _fastest(weight, stored, Stored(out_shape, epilogue.dtype), epilogue, target)
 
@@ -78,11 +78,18 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
         return None
     border = int(as_stored(region.x, stored).zero_point)
     bias = region.bias - border * window.weight.sum((1, 2, 3), dtype=np.int64)
-    epilogue = Epilogue((region.x, region.w), region.y, region.clamp, bias, target, region.requantize)
+    epilogue = Epilogue(
+        (region.x, region.w), region.y, region.clamp, bias, target, region.requantize, reach=_reach(window.weight)
+    )
     out = Stored(out_shape, epilogue.dtype, channels_last=True)
     if window.pointwise:
         return _fastest(window.weight[:, :, 0, 0], stored, out, epilogue, target)
     return _under_windows(window, border, stored, out, epilogue, target)
+
+
+def _reach(weight: np.ndarray) -> np.ndarray:
+    """The largest magnitude of each output's sum: int64 [O], of a weight [O, ...]."""
+    return np.asarray(np.abs(weight).reshape(len(weight), -1).sum(1, dtype=np.int64) * 255)
 
 
 def _has_zeros(weight: np.ndarray) -> bool:

@@ -2,11 +2,11 @@
 
     staged[input][pixel] = x[pixel][input]                     # block "stage"
     for groups of 4 outputs:
-        sums[4][64] = 0
+        sums[4][64] = bias
         for steps of the group:                                # how many is data
             taken[4][64] = staged[inputs of the step]
             sums += taken * values of the step                 # block "acc"
-        packed[group][pixel] = epilogue(sums)
+        packed[group][pixel] = epilogue(sums)                  # block "bytes": four in a word
         after some groups: y[pixel][their outputs] = packed    # block "out"
 
 Sums come in the order in which interleaving four rows of bytes leaves the pixels; ``out`` puts them in their places.
@@ -49,6 +49,7 @@ class Weight:
     begins: tirx.Buffer
     inputs: tirx.Buffer
     values: tirx.Buffer
+    bias: tirx.Buffer
     epilogue: Epilogue
     dtype: str
 
@@ -59,7 +60,7 @@ class Weight:
         inputs = T.arg("inputs", T.buffer((steps, DEPTH), "int32"))
         values = T.arg("values", T.buffer((steps, ROWS, DEPTH), "int8"))
         read = [T.arg(f"scale{i}", T.buffer(c.shape, c.dtype.name)) for i, c in enumerate(epilogue.constants)]
-        return Weight(begins, inputs, values, epilogue.reading(read), epilogue.dtype)
+        return Weight(begins, inputs, values, read[0], epilogue.reading(read).begun(), epilogue.dtype)
 
 
 def count(pixels: int) -> int:
@@ -97,16 +98,24 @@ def multiply(staged: tirx.Buffer, at: Expr | int, weight: Weight, y: tirx.Buffer
     size = next(size for size in (64, 48, 32, 16) if outputs % size == 0)
     with T.serial(outputs // size) as part, T.sblock("part"):
         own = T.axis.spatial(outputs // size, part) * size
-        words = size // ROWS if _narrow(weight.dtype) else size
-        packed = T.sblock_alloc_buffer((words, PIXELS), "int32" if _narrow(weight.dtype) else weight.dtype)
-        with T.serial(size // ROWS) as loop, T.sblock("group"):
-            row = T.axis.spatial(size // ROWS, loop)
+        words = size if weight.dtype == "float32" else size // ROWS
+        packed = T.sblock_alloc_buffer((words, PIXELS), "float32" if weight.dtype == "float32" else "int32")
+        groups = size // ROWS
+        with T.serial(groups) as loop, T.sblock("group"):
+            row = T.axis.spatial(groups, loop)
+            _prefetch(y, first + row * (PIXELS // groups), PIXELS // groups, own)
             _group(staged, at, weight, own // ROWS + row, packed, row)
         _unpack(packed, y, first, own)
 
 
-def _narrow(dtype: str) -> bool:
-    return dtype in ("int8", "uint8")
+def _prefetch(y: tirx.Buffer, first: Expr, count: int, channel: Expr) -> None:
+    """Ask for what will be written of some pixels, while there is still something to compute."""
+    with T.sblock("prefetch"):
+        T.reads()  # else what takes an address counts as a read
+        T.writes()
+        for i in range(count):
+            there = T.address_of(y[first + i, channel])
+            T.evaluate(T.call_llvm_intrin("void", "llvm.prefetch", there, 1, 3, 1))
 
 
 def _group(staged: tirx.Buffer, at: Expr | int, weight: Weight, group: Expr, packed: tirx.Buffer, own: Expr) -> None:
@@ -114,7 +123,7 @@ def _group(staged: tirx.Buffer, at: Expr | int, weight: Weight, group: Expr, pac
     sums = T.sblock_alloc_buffer((ROWS, PIXELS), "int32", scope="local")
     taken = T.sblock_alloc_buffer((DEPTH, PIXELS), "uint8", scope="local")
     with T.unroll(ROWS) as row, T.unroll(PIXELS // LANES) as vector, T.vectorized(LANES) as lane:
-        T.buffer_store(sums, tirx.const(0, "int32"), [row, vector * LANES + lane])
+        T.buffer_store(sums, weight.bias[group * ROWS + row], [row, vector * LANES + lane])
     with T.serial(weight.begins[group], weight.begins[group + 1]) as step:
         with T.unroll(DEPTH) as i, T.vectorized(PIXELS) as p:
             T.buffer_store(taken, staged[0, weight.inputs[step, i] + at + p], [i, p])
@@ -126,25 +135,37 @@ def _group(staged: tirx.Buffer, at: Expr | int, weight: Weight, group: Expr, pac
                 o, p, i = T.axis.spatial(ROWS, o), T.axis.spatial(PIXELS, p), T.axis.reduce(DEPTH, i)
                 term = taken[i, place(p)].astype("int32") * weight.values[s, o, i].astype("int32")
                 T.buffer_store(sums, sums[o, p] + term, [o, p])
-    with T.unroll(PIXELS // LANES) as vector, T.vectorized(LANES) as lane:
+    if weight.dtype == "float32":
+        with T.unroll(ROWS) as row, T.unroll(PIXELS // LANES) as vector, T.vectorized(LANES) as lane:
+            p = vector * LANES + lane
+            T.buffer_store(packed, weight.epilogue(sums[row, p], group * ROWS + row), [own * ROWS + row, p])
+    else:
+        _pack(sums, weight.epilogue, group, packed, own)
+
+
+def _pack(sums: tirx.Buffer, epilogue: Epilogue, group: Expr, packed: tirx.Buffer, own: Expr) -> None:
+    """Bytes of 4 outputs in a word. Their zero point and limits are applied by what makes the bytes, where sums are
+    bounded."""
+    scaled = T.sblock_alloc_buffer((ROWS, PIXELS), "int32", scope="local")
+    limits = T.sblock_alloc_buffer((3,), "int32", scope="local")
+    value, applied = (epilogue.scaled, epilogue.limits) if epilogue.bounded else (epilogue, (0, 0, 255))
+    for i, limit in enumerate(applied):
+        T.buffer_store(limits, tirx.const(limit, "int32"), [i])
+    with T.unroll(ROWS) as row, T.unroll(PIXELS // LANES) as vector, T.vectorized(LANES) as lane:
         p = vector * LANES + lane
-        done = [weight.epilogue(sums[row, p], group * ROWS + row) for row in range(ROWS)]
-        if _narrow(weight.dtype):
-            T.buffer_store(packed, _word(done, weight.dtype), [own, p])
-        else:
-            for row, value in enumerate(done):
-                T.buffer_store(packed, value, [own * ROWS + row, p])
-
-
-def _word(parts: Sequence[Expr], dtype: str) -> Expr:
-    """Four 8-bit values in 32 bits. A sum, so that LLVM joins what the values' own last additions add."""
-    bytes_ = [part & 255 if dtype == "int8" else part for part in parts]
-    return reduce(add, (byte << (8 * i) for i, byte in enumerate(bytes_)))
+        T.buffer_store(scaled, value(sums[row, p], group * ROWS + row), [row, p])
+    with T.sblock("bytes"):
+        T.reads(scaled[0:ROWS, 0:PIXELS], limits[0:3])
+        T.writes(packed[own, 0:PIXELS])
+        with T.serial(PIXELS) as p, T.sblock("element"):
+            p = T.axis.spatial(PIXELS, p)
+            parts = [tirx.max(tirx.min(scaled[row, p] + limits[0], limits[2]), limits[1]) for row in range(ROWS)]
+            T.buffer_store(packed, reduce(add, (part << (8 * i) for i, part in enumerate(parts))), [own, p])
 
 
 def _unpack(packed: tirx.Buffer, y: tirx.Buffer, first: Expr, channel: Expr) -> None:
     """Transposes 16 words of a pixel at a time if it can, which fill a cache line of its outputs, else 4."""
-    narrow = _narrow(str(y.dtype))
+    narrow = str(y.dtype) != "float32"
     total, each = int(packed.shape[0]), ROWS if narrow else 1
     words = 16 if total % 16 == 0 else 4
     width = words * each
