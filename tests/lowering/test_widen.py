@@ -28,6 +28,7 @@ P = QParams.per_tensor(0.9, 3, "uint8")
 def test_what_is_added_changes_nothing(case, more):
     region, x = case
     if region.transposed or (region.groups > 1 and not is_depthwise(region)):
+        assert widened(region, x.shape[1], region.bias.size) is region
         return
     outputs, inputs = region.bias.size + more[0], x.shape[1] + more[0 if is_depthwise(region) else 1]
     wider = widened(region, inputs, outputs)
@@ -76,3 +77,16 @@ def test_a_target_without_shapes_of_its_own_stays():
 def test_chain(target):
     graph, tensors = chain()
     run(graph, tensors[-1], target=targets.get(target))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_transposed_convolutions_and_those_of_several_groups_stay(transposed, groups):
+    """Between convolutions that are widened; they have other channels before them than behind."""
+    graph = Graph(x=tensor((1, 16, 6, 6), "uint8"))
+    a = graph.region(conv(P, 16, 40), *graph.params)
+    shape = (40, 24 // groups, 3, 3) if transposed else (24, 40 // groups, 3, 3)
+    extra = (0, 0) if transposed else ()
+    w, geometry = QParams.per_tensor(0.02, 0, "int8"), ((1, 1), (1,) * 4, (1, 1), groups, transposed, extra)
+    b = graph.region(Conv(P, w, tensor(shape, "int8"), np.zeros(24, np.int32), P, P.range, *geometry), a)
+    run(graph, graph.region(conv(P, 24, 19), b))

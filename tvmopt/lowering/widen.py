@@ -57,13 +57,20 @@ def _convolution(binding: relax.Binding, regions: Mapping[GlobalVar, Region | No
     if static_shape(binding.var.ty) is None:
         return None
     region = regions.get(value.op) if isinstance(value, Call) and isinstance(value.op, GlobalVar) else None
-    if not isinstance(region, Conv) or region.transposed:
-        return None
-    return region if region.groups == 1 or is_depthwise(region) else None
+    return region if isinstance(region, Conv) and _can_be_widened(region) else None
+
+
+def _can_be_widened(region: Conv) -> bool:
+    return not region.transposed and (region.groups == 1 or is_depthwise(region))
 
 
 def widened(region: Conv, inputs: int, outputs: int) -> Conv:
-    """``region`` with so many input and output channels; those that are added have weights of zero."""
+    """``region`` with so many input and output channels; those that are added have weights of zero.
+
+    As it is, where ``widths`` widens neither its input nor its output: transposed, or of several groups.
+    """
+    if not _can_be_widened(region):
+        return region
     have, per_group = region.weight.shape[:2]
     depthwise = is_depthwise(region)
     more = (outputs - have, 0 if depthwise else inputs - per_group)
