@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.lowering.strategies import clamps, outputs_for, params, tensor, weights
 from tvmopt.quant.params import QParams
-from tvmopt.quant.regions import Binary, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
+from tvmopt.quant.regions import ArgMax, Binary, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
 
 Case = tuple[Region, tuple[np.ndarray, ...]]
 
@@ -108,6 +108,16 @@ def tables(draw: st.DrawFn) -> Case:
 
 
 @st.composite
+def argmaxes(draw: st.DrawFn) -> Case:
+    x = draw(params())
+    shape = tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)))
+    axis = draw(st.integers(0, len(shape) - 1))
+    few = draw(st.booleans())  # values, so that several are the largest
+    values = tensor(shape, x.dtype, draw(st.integers(0, 99)))
+    return ArgMax(x, axis, draw(st.booleans())), (values // 64 if few else values,)
+
+
+@st.composite
 def edges(draw: st.DrawFn) -> Case:
     p = draw(params())
     if draw(st.booleans()):
@@ -116,4 +126,6 @@ def edges(draw: st.DrawFn) -> Case:
     return (Dequantize(p), (x,)) if draw(st.booleans()) else (Quantize(p), (x.astype(np.float32) / 7,))
 
 
-regions: st.SearchStrategy[Case] = st.one_of(convs(), matmuls(), binaries(), pools(), concats(), tables(), edges())
+regions: st.SearchStrategy[Case] = st.one_of(
+    convs(), matmuls(), binaries(), pools(), concats(), tables(), argmaxes(), edges()
+)

@@ -15,11 +15,18 @@ def samples(labels: np.ndarray | None) -> Samples:
 
 
 def test_rows_of_all_batches_count() -> None:
-    guesses = top1([np.array([[1, 2, 0], [3, 2, 0]]), np.array([[0, 0, 1], [5, 6, 5]])])
+    guesses = top1([np.array([[1.0, 2, 0], [3, 2, 0]]), np.array([[0.0, 0, 1], [5, 6, 5]])])
     assert guesses is not None
     assert guesses.tolist() == [1, 0, 2, 1]
     assert accuracy(guesses, samples(np.array([1, 0, 2, 0]))) == 0.75
     assert share(guesses, np.array([1, 1, 1, 1])) == 0.5
+
+
+def test_indices_are_guesses_already() -> None:
+    """A model may end in ArgMax."""
+    guesses = top1([np.array([3]), np.array([1])])
+    assert guesses is not None
+    assert guesses.tolist() == [3, 1]
 
 
 def test_without_rows_or_labels_there_is_none() -> None:

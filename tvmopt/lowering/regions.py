@@ -118,18 +118,23 @@ class _Lowering:
         """Emit the call of an accelerator, which takes and gives tensors as ``quant.subgraphs`` says."""
         last = self.subgraphs[call.op]
 
-        def stored(shape: tuple[int, ...]) -> Stored:
-            return Stored(shape, "int8", last and len(shape) >= 3)
+        def stored(shape: tuple[int, ...], dtype: str) -> Stored:
+            return Stored(shape, "int32") if dtype == "int64" else Stored(shape, "int8", last and len(shape) >= 3)
 
         values = [value for value in operands if isinstance(value, Value)]
-        wanted = [stored(value.shape) for value in values]
+        wanted = [stored(value.shape, value.dtype) for value in values]
         args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(values, wanted, strict=True)]
         types = list(call.ty.fields) if isinstance(call.ty, relax.TupleType) else [call.ty]
-        given = [stored(tuple(int(dim) for dim in type_.shape)) for type_ in types]
+        given = [stored(tuple(int(dim) for dim in type_.shape), str(type_.dtype)) for type_ in types]
         out = [relax.TensorType(held.physical, held.dtype) for held in given]
         result = self.builder.emit(relax.op.call_dps_packed(call.op.name_hint, args, out), name)
         parts = [result] if len(out) == 1 else [self.builder.emit(TupleGetItem(result, i)) for i in range(len(out))]
-        held = [Value.at(to, str(type_.dtype), part) for to, type_, part in zip(given, types, parts, strict=True)]
+        held = [
+            _hold(self.builder.emit(relax.op.astype(part, "int64")))
+            if to.dtype == "int32"
+            else Value.at(to, str(type_.dtype), part)
+            for to, type_, part in zip(given, types, parts, strict=True)
+        ]
         return held[0] if isinstance(call.ty, relax.TensorType) else [*held]
 
     def kernel(

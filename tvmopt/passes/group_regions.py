@@ -22,12 +22,17 @@ FLOAT_REASONS = "tvmopt.float_reasons"
 """Module attribute: ONNX value name -> why the op that computes it runs in float."""
 
 
+_READ = ("relax.quantize", "relax.dequantize", "relax.add", "relax.argmax")
+"""Ops, beside heavy ones, that may be the last of a region."""
+
+
 @tvm.transform.module_pass(opt_level=0, name="tvmopt.GroupRegions")
 class GroupRegions:
     """Rewrites::
 
         quantize(float ops(dequantize(x), ...)) -> region(x, ...)
         conv or matmul(dequantize(x), ...)      -> region(x, ...)   where the result is used in float
+        argmax(dequantize(x))                   -> region(x)
         max_pool(x), x of 8 bits                -> region(x)
         quantize(x) | dequantize(x), what is left of them -> region(x)
 
@@ -72,7 +77,7 @@ class _Group(Rewriter):
         """The region that ``var`` is the result of; why there is none is noted for the ops that stay float."""
         name = op_name(call)
         try:
-            if name == "relax.quantize" or name == "relax.dequantize" or name in HEAVY or name == "relax.add":
+            if name in _READ or name in HEAVY:
                 match = read(var, self.old)
                 if isinstance(match.region, (Conv, MatMul)):
                     self.check_not_shared(var)

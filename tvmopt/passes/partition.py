@@ -12,6 +12,7 @@ from tvm.ir import GenericConst
 
 from ..model import Model, PassRecord
 from ..quant.cost import call_cost, calls
+from ..quant.regions import ArgMax
 from ..quant.relax_form.scope import Expr, Var, is_8bit, static_shape
 from ..quant.subgraphs import CODEGEN, Op, subgraphs, tensors
 from .graph import Graph, operands, substitute
@@ -172,7 +173,8 @@ def _unfit(op: Op) -> str | None:
     types = [*(tensor.ty for tensor in taken), *given]
     if any(not isinstance(type_, relax.TensorType) or static_shape(type_) is None for type_ in types):
         return "its shape is not known when compiling"
-    if any(not is_8bit(np.dtype(str(type_.dtype))) for type_ in types):
+    indices = isinstance(op.region, ArgMax)
+    if any(not is_8bit(np.dtype(str(type_.dtype))) for type_ in types[: len(types) - indices]):
         return "not all of its inputs and outputs are 8-bit tensors"
     return "one of its operands is a constant" if any(isinstance(tensor, GenericConst) for tensor in taken) else None
 

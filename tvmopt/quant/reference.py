@@ -17,7 +17,7 @@ import numpy as np
 
 from . import fixed
 from .params import QParams
-from .regions import Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
+from .regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
 
 
 def requantize(acc: np.ndarray, multiplier: np.ndarray | np.floating, y: QParams, clamp: Clamp) -> np.ndarray:
@@ -87,6 +87,11 @@ def _(region: Concat, *xs: np.ndarray) -> np.ndarray:
         x if p.same(region.y) else quantize(dequantize(x, p), region.y) for x, p in zip(xs, region.xs, strict=True)
     ]
     return np.concatenate(parts, axis=region.axis)
+
+
+@run.register
+def _(region: ArgMax, x: np.ndarray) -> np.ndarray:
+    return np.asarray(x.argmax(region.axis, keepdims=region.keepdims), np.int64)
 
 
 @run.register

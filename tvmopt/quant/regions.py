@@ -146,6 +146,16 @@ class Concat(Region):
 
 
 @dataclass(frozen=True, eq=False)
+class ArgMax(Region):
+    """Index of the largest value along ``axis`` (non-negative), int64; the first of equal ones. ONNX ArgMax."""
+
+    kind: ClassVar[str] = "argmax"
+    x: QParams
+    axis: int
+    keepdims: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Quantize(Region):
     """float32 -> quantized: ``saturate(round_half_even(x / scale) + zero_point)``. ONNX QuantizeLinear."""
 

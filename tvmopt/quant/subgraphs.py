@@ -1,7 +1,8 @@
 """Parts of a model that an accelerator computes: functions of ``main``'s ops with the attribute ``Codegen``.
 
 What goes in and out of such a function is 8-bit. Whoever calls it hands over, and takes back, int8 tensors (a uint8
-one with every value 128 less); where ``channels_last`` says so, those of rank 3 and more with axis 1 last.
+one with every value 128 less); where ``channels_last`` says so, those of rank 3 and more with axis 1 last. Indices,
+which ArgMax gives, come out as int32 tensors in the order of ONNX.
 """
 
 from __future__ import annotations

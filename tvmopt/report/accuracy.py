@@ -18,7 +18,10 @@ def measure(session: Session, samples: Samples) -> float | None:
 
 
 def top1(outputs: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Index of the largest value (last axis) of every row of outputs; None for outputs that have no rows."""
+    """Index of the largest value (last axis) of every row of outputs, or int64 outputs as they are, which ArgMax gave;
+    None for outputs that have no rows."""
+    if outputs[0].dtype == np.int64:
+        return np.concatenate([output.reshape(-1) for output in outputs])
     if outputs[0].ndim < 2:
         return None
     return np.concatenate([output.reshape(-1, output.shape[-1]).argmax(axis=-1) for output in outputs])

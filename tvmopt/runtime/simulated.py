@@ -14,6 +14,7 @@ from ..errors import ArtifactError
 from .library import Library
 
 _Addresses = ctypes.POINTER(ctypes.c_void_p)
+_INT8 = np.dtype(np.int8)
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_uint32, _Addresses, _Addresses)
 
 # A library that is loaded twice is one to the system, so what it calls has to outlive every engine.
@@ -22,7 +23,7 @@ _callbacks: list[Any] = []
 
 @dataclass(frozen=True)
 class Subgraph:
-    """What an accelerator computes: int8 arrays from int8 arrays, of these shapes."""
+    """What an accelerator computes: arrays as ``quant.subgraphs`` has them, of these shapes, from int8 arrays."""
 
     run: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
     inputs: tuple[tuple[int, ...], ...]
@@ -62,13 +63,14 @@ class Simulated:
             subgraph = self._subgraphs[number]
             results = subgraph.run([_at(inputs[i], shape) for i, shape in enumerate(subgraph.inputs)])
             for i, (shape, result) in enumerate(zip(subgraph.outputs, results, strict=True)):
-                _at(outputs[i], shape)[...] = result
+                _at(outputs[i], shape, result.dtype)[...] = result
         except Exception as error:
             self._thread.failed = error
             return 1
         return 0
 
 
-def _at(address: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The int8 array at an address."""
-    return np.ctypeslib.as_array((ctypes.c_int8 * int(np.prod(shape))).from_address(address)).reshape(shape)
+def _at(address: int, shape: tuple[int, ...], dtype: np.dtype = _INT8) -> np.ndarray:
+    """The array at an address."""
+    memory = (ctypes.c_int8 * (int(np.prod(shape)) * dtype.itemsize)).from_address(address)
+    return np.ctypeslib.as_array(memory).view(dtype).reshape(shape)

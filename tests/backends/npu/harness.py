@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from tests.passes import interpreter
 from tvmopt import target as targets
 from tvmopt.backends.npu import support, tosa
 from tvmopt.backends.npu.execute import Executable
+from tvmopt.backends.npu.part import parts
 from tvmopt.model import Model
 from tvmopt.passes.partition import partition
 from tvmopt.quant.regions import Region
@@ -48,6 +51,8 @@ def one(region: Region, *inputs: np.ndarray) -> Model:
 
 def stored(array: np.ndarray, last: bool) -> np.ndarray:
     """A tensor as a subgraph takes and gives it."""
+    if array.dtype == np.int64:
+        return array.astype(np.int32)
     array = array if array.dtype == np.int8 else (array ^ np.uint8(128)).view(np.int8)
     return np.moveaxis(array, 1, -1) if last and array.ndim >= 3 else array
 
@@ -68,5 +73,15 @@ def check(model: Model, count: int = 2) -> int:
             expected = interpreter.function(model.mod, function, *inputs)
             got = run([stored(x, last) for x in inputs])
             for ours, wanted in zip(got, expected, strict=True):
-                np.testing.assert_array_equal(ours, stored(wanted, last))
+                np.testing.assert_array_equal(ours, stored(wanted, last), strict=True)
     return len(found)
+
+
+def accepted(split: Model, name: str) -> None:
+    """Assert that Vela compiles every subgraph, with the inputs and outputs that it has."""
+    for part in parts(split, accelerator(name)).values():
+        compiled = part.compiled
+        for tensors, places in ((part.graph.inputs, compiled.inputs), (part.graph.outputs, compiled.outputs)):
+            sizes = [math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize for tensor in tensors]
+            assert [place.bytes for place in places] == sizes
+        assert compiled.commands.startswith(b"COP1")

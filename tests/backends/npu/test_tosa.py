@@ -18,7 +18,7 @@ from tests.quant.regions import regions
 from tvmopt import frontend
 from tvmopt.passes import pipeline
 from tvmopt.quant.params import QParams
-from tvmopt.quant.regions import Conv, Pool, Table
+from tvmopt.quant.regions import ArgMax, Conv, Pool, Table
 
 from .harness import check, convolutions, one, partitioned
 
@@ -38,7 +38,7 @@ kinds = st.one_of(
 @settings(relaxed, max_examples=150)
 def test_random_regions(case) -> None:
     region, inputs = case
-    assume(getattr(region, "y", None) is not None)
+    assume(isinstance(region, ArgMax) or getattr(region, "y", None) is not None)
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     model = partitioned(one(replace(region, requantize="fixed"), *inputs))
     assume(not model.host_reasons)
@@ -86,6 +86,7 @@ def convolution(**changes) -> Conv:
             "its strides are 2 and 1, only the same along both axes are supported",
         ),
         (convolution(bias=np.full(4, 2**31 - 1, np.int32)), (1, 4, 6, 6), "its sums may not fit 32 bits"),
+        (ArgMax(P, 1, True), (1, 128, 6, 6), "it compares 128 elements, at most 127 are supported"),
         (
             Pool("average", P, P, (9, 9), (1, 1), (4, 4, 4, 4), (1, 1), requantize="fixed"),
             (1, 4, 12, 12),

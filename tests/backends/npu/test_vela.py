@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -10,11 +9,9 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 
 from tests.passes.networks import EXACT, networks
 from tvmopt import frontend
-from tvmopt.backends.npu.part import parts
-from tvmopt.model import Model
 from tvmopt.passes import pipeline
 
-from .harness import FAMILIES, accelerator, convolutions, one, partitioned
+from .harness import FAMILIES, accepted, convolutions, one, partitioned
 
 few = settings(
     deadline=None,
@@ -40,12 +37,3 @@ def test_random_convolutions(name: str, case) -> None:
     region, x = case
     assume(region.y is not None)
     accepted(partitioned(one(replace(region, requantize="fixed"), x), name), name)
-
-
-def accepted(split: Model, name: str) -> None:
-    """Assert that Vela compiles every subgraph, with the inputs and outputs that it has."""
-    for part in parts(split, accelerator(name)).values():
-        compiled = part.compiled
-        for tensors, places in ((part.graph.inputs, compiled.inputs), (part.graph.outputs, compiled.outputs)):
-            assert [place.bytes for place in places] == [math.prod(tensor.shape) for tensor in tensors]
-        assert compiled.commands.startswith(b"COP1")

@@ -133,6 +133,7 @@ def _dtype(tensor: Tensor) -> ts.DType:
 
 _ATTRIBUTES = {
     "ADD": "Add",
+    "ARGMAX": "ArgMax",
     "AVG_POOL2D": "AvgPool2d",
     "CLAMP": "Clamp",
     "CONCAT": "Concat",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...quant.reference import counts, multiplier
-from ...quant.regions import Binary, Concat, Conv, MatMul, Pool, Table
+from ...quant.regions import ArgMax, Binary, Concat, Conv, MatMul, Pool, Table
 from ...quant.subgraphs import Op
 from ...target import EthosU
 from . import moves
@@ -29,6 +29,7 @@ class Limits:
                         single row or column.
     padded_average    : kernel of an average over windows that reach into padding, per axis.
     resize_factors    : of nearest-neighbour resizing.
+    argmax            : elements that are compared.
     source            : where this is from.
     """
 
@@ -36,14 +37,15 @@ class Limits:
     transposed_stride: int | None
     padded_average: int | None
     resize_factors: tuple[int, ...] | None
+    argmax: int | None
     source: str
 
 
-_U55 = Limits(3, 2, 8, (2, 4, 8), "Vela's SUPPORTED_OPS.md; each limit tried with Vela 5.2.0, on either side")
+_U55 = Limits(3, 2, 8, (2, 4, 8), 127, "Vela's SUPPORTED_OPS.md; each limit tried with Vela 5.2.0, on either side")
 LIMITS = {
     "ethos-u55": _U55,
     "ethos-u65": _U55,
-    "ethos-u85": Limits(None, None, None, None, "tried with Vela 5.2.0"),
+    "ethos-u85": Limits(None, None, None, None, None, "tried with Vela 5.2.0"),
 }
 
 
@@ -59,7 +61,7 @@ def unfit(op: Op, limits: Limits) -> str | None:
     if region is None:
         reason = moves.unfit(op)
         return reason or _resize(op, limits)
-    if region.requantize != "fixed" and not isinstance(region, (Table, Concat)):
+    if region.requantize != "fixed" and not isinstance(region, (Table, Concat, ArgMax)):
         return "its arithmetic is float, an NPU's is fixed point"
     match region:
         case Conv():
@@ -70,6 +72,8 @@ def unfit(op: Op, limits: Limits) -> str | None:
             return _pool(region, op, limits)
         case Binary():
             return _binary(region)
+        case ArgMax():
+            return _argmax(op.inputs[0][region.axis], limits.argmax)
         case Table() | Concat():
             return None
     return f"a region of kind {region.kind} has no TOSA form"
@@ -164,6 +168,10 @@ def _binary(region: Binary) -> str | None:
         return "its products may not fit 32 bits" if factor * 255**2 >= 2**31 else None
     factor = 255 * (float(region.a.scale) + float(region.b.scale)) / float(region.y.scale)
     return "its sums may not fit 32 bits" if factor >= 2**31 else None
+
+
+def _argmax(size: int, most: int | None) -> str | None:
+    return None if most is None or size <= most else f"it compares {size} elements, at most {most} are supported"
 
 
 def _resize(op: Op, limits: Limits) -> str | None:

@@ -6,11 +6,11 @@ import tvm
 from tvm import relax
 
 from ...quant.order import channels_last, plain
-from ...quant.regions import Binary, Concat, Conv, MatMul, Pool, Table
+from ...quant.regions import ArgMax, Binary, Concat, Conv, MatMul, Pool, Table
 from ...quant.relax_form.scope import Var, static_shape
 from ...quant.subgraphs import Op
 from ...quant.subgraphs import channels_last as lies_channels_last
-from . import contractions, elementwise, moves
+from . import contractions, elementwise, moves, reductions
 from .graph import Graph
 from .value import Value, fetch
 
@@ -30,7 +30,8 @@ def build(mod: tvm.IRModule, function: relax.Function) -> Graph:
             held[binding.var] = _emit(graph, mod, binding.var, binding.value, held)
     result = held[function.body.body]
     for value in result if isinstance(result, list) else [result]:
-        graph.outputs.append(fetch(graph, value, _boundary(len(value.order), last)))
+        index = value.tensor.dtype == "int32"
+        graph.outputs.append(fetch(graph, value, _boundary(len(value.order), last and not index)))
     return graph
 
 
@@ -73,4 +74,6 @@ def _region(graph: Graph, op: Op, inputs: list[Value]) -> Value:
             return elementwise.table(graph, region, inputs[0])
         case Concat() as region:
             return elementwise.concat(graph, region, inputs)
+        case ArgMax() as region:
+            return reductions.argmax(graph, region, inputs[0], op.output)
     raise TypeError(f"no TOSA form for {type(op.region).__name__}")

@@ -1,4 +1,4 @@
-"""Tensors of a subgraph in a TOSA graph: always int8, and in the memory order that suits the operators."""
+"""Tensors of a subgraph in a TOSA graph: int8, but for indices, and in the memory order that suits the operators."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from functools import singledispatch
 
 import numpy as np
 
-from ...quant.regions import Conv, Dequantize, MatMul, Pool, Quantize, Region
+from ...quant.regions import ArgMax, Conv, Dequantize, MatMul, Pool, Quantize, Region
 from ...target import Systolic
 from .arrange import arrange
 from .graph import Graph, Reshape, Step, Transpose
@@ -42,6 +42,11 @@ def _refuse(op: Region | Reshape | Transpose) -> str | None:
 @_refuse.register
 def _(op: Quantize | Dequantize) -> str | None:
     return "float tensors are the host's"
+
+
+@_refuse.register
+def _(op: ArgMax) -> str | None:
+    return "the array compares no elements"
 
 
 @_refuse.register

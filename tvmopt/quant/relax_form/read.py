@@ -9,7 +9,7 @@ from tvm import relax
 
 from ..params import QParams
 from ..reference import quantize
-from ..regions import Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region
+from ..regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region
 from .scope import Expr, Quantized, Scope, Unfit, Var, is_8bit, op_name
 from .table import read_table
 
@@ -48,6 +48,8 @@ def read(expr: Expr, scope: Scope) -> Match:
     if op_name(call) == "relax.dequantize":
         tensor, params = scope.activation(expr) if _per_tensor(call, scope) else _per_channel(expr, scope)
         return Match(Dequantize(params), (tensor,))
+    if op_name(call) == "relax.argmax":
+        return _argmax(call, scope)
     biased = _split_bias(expr, scope)
     if biased is None:
         raise Unfit(f"{op_name(call).removeprefix('relax.')} has no int8 form with a float result")
@@ -339,6 +341,13 @@ def _concat(call: relax.Call, y: QParams, clamp: Clamp, scope: Scope) -> Match:
     found = [scope.activation(field) for field in call.args[0].fields]
     axis = int(call.attrs.axis) % call.ty.ndim
     return Match(Concat(tuple(p for _, p in found), y, axis), tuple(tensor for tensor, _ in found))
+
+
+def _argmax(call: relax.Call, scope: Scope) -> Match:
+    tensor, x = scope.activation(call.args[0])
+    if call.attrs.axis is None:
+        raise Unfit("it looks for the largest of all elements")
+    return Match(ArgMax(x, int(call.attrs.axis) % call.args[0].ty.ndim, bool(call.attrs.keepdims)), (tensor,))
 
 
 def _ints(values: Expr) -> tuple[int, ...]:
