@@ -6,9 +6,10 @@ kernels. What is no plain loop nest (data-dependent access, several results, sym
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
-from tvm.ir import Call
+from tvm.ir import Call, TensorLoad
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.tirx import IntImm, IterVar, PrimFunc, Var
@@ -26,6 +27,17 @@ SCALAR = {"tirx.cosh", "tirx.sinh"}
 ROWS = 6
 """Vectors of sums in registers at a time, at most."""
 
+WORTH = 1024
+"""Elements that a block must have for a decision to be worth trials."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """How elements are walked: so many in a vector, at most, and so many vectors in an iteration."""
+
+    lanes: int = LANES
+    vectors: int = 1
+
 
 def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     """The scheduled function."""
@@ -34,14 +46,15 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
         return sch  # a single block without loops
     decisions = Decisions(sch, tunable)
     inline(sch)
-    root = sch.get_sblock("root")
-    for block in sch.get_child_blocks(root):
-        if not _plain(sch, block):
-            continue
+    blocks = [block for block in sch.get_child_blocks(sch.get_sblock("root")) if _plain(sch, block)]
+    step = Step()
+    if any(_size(sch, block) >= WORTH and _columns(sch, block) for block in blocks):
+        step = Step(decisions.pick("lanes", LANES, (8, 16, 32, 64)), decisions.pick("vectors", 1, (1, 2, 4)))
+    for block in blocks:
         if not _sums(sch, block):
-            _map(sch, func, block)
+            _map(sch, func, block, step, decisions)
         elif (vector := _vector_axis(sch, block)) is not None:
-            _reduce_in_columns(sch, func, block, vector, decisions)
+            _reduce_in_columns(sch, func, block, vector, step, decisions)
         elif _sums_along_rows(sch, block):
             _reduce_along_rows(sch, func, block)
     return sch
@@ -63,9 +76,13 @@ def _plain(sch: Schedule, block: SBlockRV) -> bool:
     if len(node.writes) != 1 or len(loops) != len(node.iter_vars) or sch.get_child_blocks(block):
         return False
     ranges = [r for region in (*node.reads, *node.writes) for r in region.region]
+    indices = [r.min for r in ranges]
+    structural_walk(node.body, (TensorLoad, lambda load: indices.extend(load.indices)))
     axes = {iv.var for iv in node.iter_vars}
-    return all(isinstance(sch.get(loop).extent, IntImm) for loop in loops) and all(
-        isinstance(r.extent, IntImm) and int(r.extent) == 1 and axes.issuperset(undefined_vars(r.min)) for r in ranges
+    return (
+        all(isinstance(sch.get(loop).extent, IntImm) for loop in loops)
+        and all(isinstance(r.extent, IntImm) and (int(r.extent) == 1 or isinstance(r.min, IntImm)) for r in ranges)
+        and all(axes.issuperset(undefined_vars(index)) for index in indices)
     )
 
 
@@ -86,7 +103,23 @@ def _sums(sch: Schedule, block: SBlockRV) -> list[IterVar]:
     return [iv for iv in sch.get(block).iter_vars if iv.iter_type == IterVar.CommReduce]
 
 
-def _map(sch: Schedule, func: PrimFunc, block: SBlockRV) -> None:
+def _columns(sch: Schedule, block: SBlockRV) -> bool:
+    """Whether a block is computed in vectors along the last axis of what it writes."""
+    return not _calls(sch, block) & SCALAR and (_flat(sch, block) or _vector_axis(sch, block) is not None)
+
+
+def _flat(sch: Schedule, block: SBlockRV) -> bool:
+    """Whether an elementwise block walks all that it reads, but for constants, in the order in which it writes."""
+    node = sch.get(block)
+    places = [
+        [r.min for r, extent in zip(region.region, region.source.shape, strict=True) if int(extent) > 1]
+        for region in (*node.writes, *node.reads)
+    ]
+    varying = [place for place in places if any(undefined_vars(index) for index in place)]
+    return not _sums(sch, block) and all(structural_equal(place, varying[0]) for place in varying)
+
+
+def _map(sch: Schedule, func: PrimFunc, block: SBlockRV, step: Step, decisions: Decisions) -> None:
     """Vectorize an elementwise block along the axis in which its output is contiguous."""
     loops = sch.get_loops(block)
     if not loops:
@@ -94,16 +127,50 @@ def _map(sch: Schedule, func: PrimFunc, block: SBlockRV) -> None:
     if sch.can_decompose_padding(block, loops[0]):
         copy(sch, func, block)
         return
-    reads, (written,) = sch.get(block).reads, sch.get(block).writes
-    if all(structural_equal([r.min for r in read.region], [r.min for r in written.region]) for read in reads):
-        loops = [sch.fuse(*loops)]  # everything is walked in the same order, so one loop does, and it is longer
+    extent = int(sch.get(loops[-1]).extent)
+    lanes = _lanes(extent, step.lanes)
+    if extent % lanes == 0 and _flat(sch, block):
+        # One loop does, and it is longer. Vectors that end in the next row would be scattered: TVM does not see
+        # that indices which it took apart are one again.
+        loops = [sch.fuse(*loops)]
     *outer, inner = loops
-    extent = int(sch.get(inner).extent)
-    if extent >= LANES // 4 and _vector_axis(sch, block) is not None and not _calls(sch, block) & SCALAR:
-        inner, lane = sch.split(inner, [None, _lanes(extent)])
+    if extent >= LANES // 4 and _columns(sch, block):
+        extent = int(sch.get(inner).extent)
+        vectors = step.vectors if extent % (step.vectors * lanes) == 0 else 1
+        inner, vector, lane = sch.split(inner, [None, vectors, lanes])
+        sch.unroll(vector)
         sch.vectorize(lane)
         sch.annotate(inner, "pragma_loop_partition_hint", 1)
+    elif (other := _read_along(sch, block)) is not None:
+        outer, inner = _tile(sch, block, loops, other, decisions)
     parallel(sch, func, sch.fuse(*outer) if outer else inner)
+
+
+def _read_along(sch: Schedule, block: SBlockRV) -> int | None:
+    """The axis, not the last one, along which what an elementwise block reads is contiguous: it transposes."""
+    node = sch.get(block)
+    axes = [iv.var for iv in node.iter_vars]
+    for read in node.reads:
+        for place, axis in enumerate(axes[:-1]):
+            if axis.same_as(read.region[-1].min):
+                return place
+    return None
+
+
+def _tile(
+    sch: Schedule, block: SBlockRV, loops: list[LoopRV], other: int, decisions: Decisions
+) -> tuple[list[LoopRV], LoopRV]:
+    """Transpose in square tiles, of which as much is read as is written in lines of the cache; 0: row by row."""
+    sizes = [int(sch.get(loop).extent) for loop in (loops[other], loops[-1])]
+    name = sch.get(block).name_hint
+    tile = decisions.pick(f"{name}.tile", 0, [0, *(t for t in (4, 8, 16, 32) if all(n % t == 0 for n in sizes))])
+    *outer, inner = loops
+    if not tile:
+        return outer, inner
+    outer[other], row = sch.split(loops[other], [None, tile])
+    last, column = sch.split(inner, [None, tile])
+    sch.reorder(*outer, last, row, column)
+    return outer, last
 
 
 def _calls(sch: Schedule, block: SBlockRV) -> set[str]:
@@ -113,10 +180,10 @@ def _calls(sch: Schedule, block: SBlockRV) -> set[str]:
     return found
 
 
-def _lanes(extent: int) -> int:
+def _lanes(extent: int, most: int) -> int:
     """Length of the vectors that ``extent`` elements are cut into: without a rest, unless they would be short."""
-    divisors = [lanes for lanes in range(LANES // 4, LANES + 1) if extent % lanes == 0]
-    return max(divisors, key=lambda lanes: (lanes in (8, 16), lanes), default=min(LANES, extent))
+    divisors = [lanes for lanes in range(LANES // 4, most + 1) if extent % lanes == 0]
+    return max(divisors, key=lambda lanes: (lanes in (8, 16, 32, 64), lanes), default=min(most, extent))
 
 
 def _vector_axis(sch: Schedule, block: SBlockRV) -> Var | None:
@@ -129,14 +196,16 @@ def _vector_axis(sch: Schedule, block: SBlockRV) -> Var | None:
     return None if any(last in set(undefined_vars(place)) for place in strided) else last
 
 
-def _reduce_in_columns(sch: Schedule, func: PrimFunc, block: SBlockRV, vector: Var, decisions: Decisions) -> None:
+def _reduce_in_columns(
+    sch: Schedule, func: PrimFunc, block: SBlockRV, vector: Var, step: Step, decisions: Decisions
+) -> None:
     """A vector of sums along ``vector``, several of them where they share what is read along it."""
     axes = [iv.var for iv in sch.get(block).iter_vars]
     sums = [iv.var for iv in _sums(sch, block)]
     shared = _sharing_axis(sch, block, vector)
     store = sch.cache_write(block, 0, "local")
     loop = dict(zip(axes, sch.get_loops(block), strict=True))
-    columns, lane = sch.split(loop[vector], [None, _lanes(int(sch.get(loop[vector]).extent))])
+    columns, lane = sch.split(loop[vector], [None, _lanes(int(sch.get(loop[vector]).extent), step.lanes)])
     tile: list[LoopRV] = []
     outer = [loop[axis] for axis in axes if axis not in (vector, *sums)]
     if shared is not None:

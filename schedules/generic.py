@@ -13,7 +13,7 @@ from ._common import Product
 class Rule:
     """See the module's text."""
 
-    version = 1
+    version = 2
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule:
         """The schedule of ``func``."""

@@ -1,5 +1,7 @@
 """The generic rule on functions that are not ours: TVM's float operators keep their results."""
 
+import random
+
 import numpy as np
 import pytest
 import tvm
@@ -9,6 +11,7 @@ from tvm.relax import op
 from tests.lowering.harness import RUNNABLE
 from tvmopt import target as targets
 from tvmopt.lowering.schedule import schedule
+from tvmopt.tuning import extract, space
 
 OPERATORS = {
     "softmax": (lambda x: op.nn.softmax(x, axis=-1), [(2, 12, 33)]),
@@ -32,6 +35,19 @@ OPERATORS = {
     "max pooling": (lambda x: op.nn.max_pool2d(x, (3, 3), (2, 2), (1, 1)), [(1, 6, 15, 15)]),
     "resize": (lambda x: op.image.resize2d(x, (9, 9)), [(1, 3, 5, 5)]),
     "scalar": (lambda x, y: op.add(x, y), [(), ()]),
+}
+
+DECIDED = {
+    "softmax": (lambda x: op.nn.softmax(x, axis=-1), [(3, 12, 48)], {"lanes", "vectors"}),
+    "rows": (lambda x, y: op.nn.relu(op.add(x, y)), [(2, 6, 5, 24), (2, 6, 5, 24)], {"lanes", "vectors"}),
+    "odd rows": (lambda x, y: op.nn.relu(op.add(x, y)), [(2, 9, 7, 11), (2, 9, 7, 11)], {"lanes", "vectors"}),
+    "broadcast": (lambda x, y: op.add(x, y), [(2, 6, 5, 96), (96,)], {"lanes", "vectors"}),
+    "transpose": (lambda x: op.permute_dims(x, [0, 2, 3, 1]), [(2, 32, 5, 16)], {"T_transpose.tile"}),
+    "max pooling": (
+        lambda x: op.nn.max_pool2d(x, (3, 3), (2, 2), (1, 1), layout="NHWC"),
+        [(1, 15, 15, 40)],
+        {"lanes", "vectors"},
+    ),
 }
 
 
@@ -67,3 +83,27 @@ def test_same_result(operator, name, threads):
     expected = run(mod, arrays, target)
     scheduled = schedule(mod, target, threads)
     np.testing.assert_allclose(run(scheduled, arrays, target), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("operator", DECIDED)
+def test_any_decision(operator):
+    build, shapes, names = DECIDED[operator]
+    target = targets.get(RUNNABLE[-1])
+    rng = np.random.default_rng(0)
+    arrays = [np.asarray(rng.normal(size=shape), np.float32) for shape in shapes]
+    with target.tvm():
+        mod = functions(build, shapes)
+    expected = run(schedule(mod, target, 1), arrays, target)
+    (task,) = extract.of_module(mod, target).values()
+    assert {choice.name for choice in task.space} >= names
+    samples = random.Random(0)
+    for _ in range(4):
+        decisions = space.sample(task, samples)
+        found = run(schedule(mod, target, 1, lambda rule, func, given=decisions: given), arrays, target)
+        np.testing.assert_array_equal(found, expected, err_msg=str(decisions))
+
+
+def test_tasks_that_are_too_small_to_decide():
+    with targets.get(RUNNABLE[0]).tvm():
+        mod = functions(lambda x: op.nn.softmax(x, axis=-1), [(1, 12)])
+    assert not extract.of_module(mod, targets.get(RUNNABLE[0]))

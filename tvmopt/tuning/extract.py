@@ -92,6 +92,6 @@ def _choices(annotations: Mapping[str, Any]) -> tuple[Choice, ...]:
 
 def _name(kind: str, func: PrimFunc) -> str:
     """Such as "conv 1x32x32x16, 1x3x3x4x16x4 -> 1x32x32x16": what it is, inputs of several axes, and output."""
-    shapes = ["x".join(str(dim) for dim in param.ty.shape) for param in func.params]
+    shapes = ["x".join(str(getattr(dim, "value", dim)) for dim in param.ty.shape) for param in func.params]
     inputs = [shape for shape in shapes[:-1] if "x" in shape]
     return f"{kind} {', '.join(inputs or shapes[:1])} -> {shapes[-1]}"
