@@ -201,6 +201,14 @@ def test_inspect_finds_sparsity_and_quantization() -> None:
     assert {op.where for op in found.ops} == {"int8", "move"}
 
 
+def test_inspect_tells_how_a_target_takes_zeros() -> None:
+    formats = [op.format for op in tvmopt.inspect(demo.INT8_MODEL, "x86/cascadelake").ops]
+    assert "dense: only 1% of its weights are zero" in formats
+    assert "dense: a convolution in groups" in formats
+    assert not any(op.format for op in tvmopt.inspect(demo.INT8_MODEL).ops)
+    assert not any(op.format for op in tvmopt.inspect(demo.INT8_MODEL, "edge/ethos-u55-128").ops)
+
+
 def test_list_targets_has_every_file() -> None:
     assert [found.name for found in tvmopt.list_targets()] == [name for name in tvmopt.target.names() if name != "host"]
 

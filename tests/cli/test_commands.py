@@ -139,6 +139,8 @@ def test_inspect_json(model: Path) -> None:
     assert softmax["name"] == "y"
     assert softmax["reason"]
     assert "why not int8" in run("inspect", model)
+    assert "weight on" not in run("inspect", model)
+    assert "weight on" in run("inspect", model, "-t", "x86/generic")
 
 
 def test_bench_json(model: Path, tmp_path: Path) -> None:

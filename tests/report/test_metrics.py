@@ -30,7 +30,7 @@ def model():
 
 
 def test_layers(model):
-    rows = layers(pipeline.run(model, sparsity=False))
+    rows = layers(pipeline.run(model, sparsity=False), {})
     assert [(row.op, row.where) for row in rows] == [
         ("quantize", "int8"),
         ("conv 3x3", "int8"),
@@ -56,7 +56,7 @@ def test_layers(model):
 
 
 def test_folded_layers_tell_what_went(model):
-    rows = layers(pipeline.run(model))
+    rows = layers(pipeline.run(model), {})
     assert [row.removed_channels for row in rows] == [0, 2, 2, 0, 0, 0, 0, 0]
     assert [row.dead_channels for row in rows] == [0] * 8
     assert rows[1].macs == 6 * 6 * 2 * 2 * 9

@@ -94,7 +94,7 @@ def compile(
         grouped = pipeline.run(loaded, sparsity=sparsity, io=io, requantize=found.requantize)
     programs = None
     if found.accelerator is not None:
-        grouped, programs = _partitioned(grouped, found)
+        grouped, programs = _offloaded(grouped, found)
     with nullcontext() if records is None else exchange.open(Path(records)) as named:
         tuned = Lookup(found, named)
         with stage(f"lowering for {found.name}", loaded.source):
@@ -117,14 +117,22 @@ def as_model(model: Model | Source) -> Model:
     return model if isinstance(model, Model) else load(model)
 
 
-def _partitioned(grouped: Model, target: Target) -> tuple[Model, Offloaded]:
-    """What the target's accelerator takes as subgraphs, and what it computes for each."""
+def partitioned(grouped: Model, target: Target) -> Model:
+    """What the target's accelerator takes as subgraphs."""
     from .. import backends
     from ..passes.partition import partition
 
     assert target.accelerator is not None
+    with stage(f"partitioning for {target.name}", grouped.source):
+        return partition(grouped, target.accelerator.kind, backends.supports(target))
+
+
+def _offloaded(grouped: Model, target: Target) -> tuple[Model, Offloaded]:
+    """What the target's accelerator takes as subgraphs, and what it computes for each."""
+    from .. import backends
+
+    model = partitioned(grouped, target)
     with stage(f"compiling for the accelerator of {target.name}", grouped.source):
-        model = partition(grouped, target.accelerator.kind, backends.supports(target))
         return model, backends.offload(model, target)
 
 
@@ -134,22 +142,22 @@ def accelerated(model: Model, target: Target, sparsity: bool) -> tuple[Model, Of
 
     with stage("optimizing", model.source):
         grouped = pipeline.run(model, sparsity=sparsity, requantize=target.requantize)
-    return _partitioned(grouped, target)
+    return _offloaded(grouped, target)
 
 
 def simulated(model: Model, target: Target, sparsity: bool) -> Engine:
     """A model on this machine, as an Ethos-U beside its host would compute it."""
     from .. import backends
 
-    partitioned, parts = accelerated(model, target, sparsity)
-    return backends.simulate(partitioned, target, parts, partial(_here, partitioned, sparsity))
+    split, parts = accelerated(model, target, sparsity)
+    return backends.simulate(split, target, parts, partial(_here, split, sparsity))
 
 
-def _here(partitioned: Model, sparsity: bool) -> tuple[Model, Target]:
+def _here(split: Model, sparsity: bool) -> tuple[Model, Target]:
     """A partitioned model lowered for this machine."""
     from .. import lowering
     from .. import target as targets
 
     machine = targets.host()
-    with stage(f"lowering for {machine.name}", partitioned.source):
-        return lowering.lower(partitioned, machine, 1, sparsity), machine
+    with stage(f"lowering for {machine.name}", split.source):
+        return lowering.lower(split, machine, 1, sparsity), machine

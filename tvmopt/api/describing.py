@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedError
 from ..model import Model
-from .artifacts import accelerated, as_model
+from .artifacts import accelerated, as_model, partitioned
 from .common import stage
 
 if TYPE_CHECKING:
@@ -18,14 +18,26 @@ if TYPE_CHECKING:
     from .common import Source
 
 
-def inspect(model: Model | Source, *, sparsity: bool = True) -> Inspection:
-    """Tell what a model is made of: where it runs in int8 and where in float and why, its MACs, bytes and zeros."""
+def inspect(model: Model | Source, target: str | Path | Target | None = None, *, sparsity: bool = True) -> Inspection:
+    """Tell what a model is made of: where it runs in int8 and where in float and why, its MACs, bytes and zeros.
+
+    target : also tell which weights kernels for it take as sparse, and why not the others.
+    """
+    from .. import lowering
+    from .. import target as targets
     from ..passes import pipeline
     from ..report import inspect as inspection
 
     model = as_model(model)
+    found = None if target is None else targets.get(target)
     with stage("optimizing", model.source):
-        return inspection.inspect(pipeline.run(model, sparsity=sparsity))
+        grouped = pipeline.run(model, sparsity=sparsity, requantize="float" if found is None else found.requantize)
+    if found is None:
+        return inspection.inspect(grouped, "", {})
+    host = grouped if found.accelerator is None else partitioned(grouped, found)
+    with stage(f"lowering for {found.name}", model.source):
+        formats = lowering.formats(host, found) if sparsity else {}
+    return inspection.inspect(grouped, found.name, formats)
 
 
 def estimate(

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
 @click.command("inspect")
 @options.model
+@click.option("-t", "--target", help="Tell which weights its kernels take as sparse, and why not the others.")
 @options.shapes
 @options.sparsity
 @options.as_json
-def command(model: Path, shapes: options.Shapes, sparsity: bool, as_json: bool) -> None:
+def command(model: Path, target: str | None, shapes: options.Shapes, sparsity: bool, as_json: bool) -> None:
     """Tell which ops run in int8 and which do not and why, MACs, bytes, zeros."""
     from .. import api
 
     with terminal.progress():
-        result = api.inspect(api.load(model, dict(shapes)), sparsity=sparsity)
+        result = api.inspect(api.load(model, dict(shapes)), target, sparsity=sparsity)
     if as_json:
         terminal.print_json(result)
     else:
@@ -37,6 +38,9 @@ def show(result: Inspection) -> None:
         for op in result.ops
     ]
     columns = ["tensor", "op", "runs in", "MACs", "weight bytes", "zeros", "dead channels", "why not int8"]
+    if result.target:
+        columns.append(f"weight on {result.target}")
+        rows = [[*row, op.format] for row, op in zip(rows, result.ops, strict=True)]
     terminal.print_table(result.model, columns, rows)
     click.echo(
         f"ops           {result.quantized_ops} in int8, {result.float_ops} in float\n"

@@ -26,9 +26,19 @@ def lower(model: Model, target: Target, threads: int = 1, sparsity: bool = True,
         mod, counts = functions(model.mod, target, sparsity)
         mod = schedule(mod, target, threads, decide)
     number = sum(isinstance(function, tvm.tirx.PrimFunc) for function in mod.functions.values())
-    notes = {str(name): str(why) for name, why in dict(mod.get_attr("tvmopt.formats")).items()}
-    record = PassRecord("Lower", {}, {**counts, "functions": number}, notes)
+    record = PassRecord("Lower", {}, {**counts, "functions": number}, _formats(mod))
     return model.replace(mod=mod, history=(*model.history, record))
+
+
+def formats(model: Model, target: Target) -> dict[str, str]:
+    """By the ONNX value that it gives, whether a weight with zeros is taken as sparse, in which form, or why not."""
+    with target.tvm():
+        mod, _ = lower_regions(model.mod, target, sparsity=True)
+    return _formats(mod)
+
+
+def _formats(mod: tvm.ir.IRModule) -> dict[str, str]:
+    return {str(name): str(why) for name, why in dict(mod.get_attr("tvmopt.formats")).items()}
 
 
 def functions(mod: tvm.ir.IRModule, target: Target, sparsity: bool) -> tuple[tvm.ir.IRModule, dict[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from ..model import Model, TensorSpec
@@ -10,15 +11,19 @@ from .metrics import Layer, Summary, layers, summary
 
 @dataclass(frozen=True)
 class Inspection(Summary):
-    """The sums of a model, its inputs and outputs, and every op: where it runs, and why not in int8."""
+    """The sums of a model, its inputs and outputs, and every op: where it runs, and why not in int8.
+
+    target : that ``Layer.format`` is about; "" for none.
+    """
 
     model: str
+    target: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     ops: tuple[Layer, ...]
 
 
-def inspect(model: Model) -> Inspection:
-    """Describe a model that ``passes.pipeline`` has grouped."""
-    sums = asdict(summary(model))
-    return Inspection(**sums, model=model.source, inputs=model.inputs, outputs=model.outputs, ops=tuple(layers(model)))
+def inspect(model: Model, target: str, formats: Mapping[str, str]) -> Inspection:
+    """Describe a model that ``passes.pipeline`` has grouped. formats : see ``Layer.format``, by the op's value."""
+    sums, ops = asdict(summary(model)), tuple(layers(model, formats))
+    return Inspection(**sums, model=model.source, target=target, inputs=model.inputs, outputs=model.outputs, ops=ops)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -41,6 +42,8 @@ class Layer:
     savings          : what it would save to leave out its dead "channels" (outputs and inputs), its zero blocks, or
                        what its pattern leaves free.
     kept_channels    : why it has channels that are constant, or that nothing reads; "" where it has none.
+    format           : whether its weight is taken as sparse, in which form, or why not; "" where it has no zeros, runs
+                       on an accelerator, or no target was asked about.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Layer:
     savings: dict[str, Saving] = field(default_factory=dict)
     removed_channels: int = 0
     kept_channels: str = ""
+    format: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ class Summary:
     float_ops: int
 
 
-def layers(model: Model) -> list[Layer]:
-    """Every op of a grouped model, in order."""
+def layers(model: Model, formats: Mapping[str, str]) -> list[Layer]:
+    """Every op of a grouped model, in order. formats : of weights on a target, by the value that the op computes."""
     from ..quant.cost import call_cost, calls, composite_kind, computes_in_float, nbytes
     from ..quant.regions import Conv, MatMul
     from ..quant.relax_form import from_function
@@ -104,6 +108,7 @@ def layers(model: Model) -> list[Layer]:
             **call_cost(model.mod, call),  # type: ignore[arg-type]
             removed_channels=int(removed.get(name, 0)),
             kept_channels=str(kept.get(name, "")),
+            format=formats.get(str(name), ""),
         )
         if composite_kind(model.mod, call) is not None:
             region = from_function(model.mod[call.op])

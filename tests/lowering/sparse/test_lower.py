@@ -86,8 +86,8 @@ def test_pointwise_convolutions(size):
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
-    """Windows of any size over padded images, that move by single pixels."""
-    kernel, dilations = (tuple(draw(st.integers(1, most)) for _ in range(2)) for most in (4, 2))
+    """Windows of any size over padded images."""
+    kernel, dilations, strides = (tuple(draw(st.integers(1, most)) for _ in range(2)) for most in (4, 2, 3))
     reach = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
     padding = tuple(draw(st.integers(0, r)) for r in reach * 2)
     size = [draw(st.integers(max(1, r + 1 - b - e), 13)) for r, b, e in zip(reach, padding, padding[2:], strict=False)]
@@ -99,7 +99,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
     y = draw(outputs_for(x, w, weight[0].size))
     bias = rng.integers(-(2**12), 2**12, outputs).astype(np.int32)
     clamp = (0, 0) if y is None else draw(clamps(y))
-    region = Conv(x, w, weight.astype(np.int8), bias, y, clamp, (1, 1), padding, dilations)
+    region = Conv(x, w, weight.astype(np.int8), bias, y, clamp, strides, padding, dilations)
     return region, tensor((draw(st.integers(1, 2)), channels, *size), "uint8")
 
 
@@ -111,13 +111,32 @@ def test_random_convolutions(case, threads):
     check(region, x, target=targets.get(VNNI), threads=threads, lower=forced("groups"))
 
 
-def test_strides_stay_dense():
+def test_strided_convolutions_pay():
+    """Also those that skip pixels altogether."""
     rng = np.random.default_rng(0)
-    weight = (rng.integers(-127, 128, (64, 64, 3, 3)) * (rng.random((64, 64, 3, 3)) < 0.1)).astype(np.int8)
     x, w, y = (QParams.per_tensor(*scale) for scale in SCALES)
-    region = Conv(x, w, weight, np.zeros(64, np.int32), y, (0, 255), (2, 2), (1,) * 4, (1, 1))
-    choice = sparse.lower(region, (Stored((1, 64, 28, 28), "uint8", True),), (1, 64, 14, 14), targets.get(VNNI))
-    assert choice == sparse.Choice(None, "dense: windows do not move by single pixels")
+    for kernel in (1, 3):
+        weight = rng.integers(-127, 128, (256, 256, kernel, kernel)) * (rng.random((256, 256, kernel, kernel)) < 0.02)
+        padding = (kernel // 2,) * 4
+        region = Conv(x, w, weight.astype(np.int8), np.zeros(256, np.int32), y, (0, 255), (2, 2), padding, (1, 1))
+        stored = Stored((1, 256, 28, 28), "uint8", True)
+        assert sparse.lower(region, (stored,), (1, 256, 14, 14), targets.get(VNNI)).kernel is not None
+
+
+def test_few_zeros_are_told():
+    region = product(0.1)
+    choice = sparse.lower(region, (Stored((128, 512), "uint8"),), (128, 256), targets.get(VNNI))
+    assert choice == sparse.Choice(None, f"dense: only {np.mean(region.weight == 0):.0%} of its weights are zero")
+    without = replace(region, weight=np.ones_like(region.weight))
+    assert sparse.lower(without, (Stored((128, 512), "uint8"),), (128, 256), targets.get(VNNI)) is None
+
+
+def test_transposed_convolutions_stay_dense():
+    x, w, y = (QParams.per_tensor(*scale) for scale in SCALES)
+    weight = np.zeros((32, 32, 2, 2), np.int8)
+    region = Conv(x, w, weight, np.zeros(32, np.int32), y, (0, 255), (2, 2), (0,) * 4, (1, 1), transposed=True)
+    choice = sparse.lower(region, (Stored((1, 32, 8, 8), "uint8", True),), (1, 32, 16, 16), targets.get(VNNI))
+    assert choice == sparse.Choice(None, "dense: a transposed convolution reads more zeros than its weight has")
 
 
 SCALES = [(0.02, 3, "uint8"), (0.01, 0, "int8"), (0.05, 100, "uint8")]

@@ -8,9 +8,14 @@
         y = the positions at which a window begins in its row      # block "crop"
 
 Positions are counted over whole padded rows: those at the end of a row, where no window fits, are computed in vain.
+Windows that move by several pixels take the image apart: pixels whose rows and columns leave the same remainder are an
+image of their own, over which windows move by one (a phase).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import tvm
@@ -19,47 +24,72 @@ from tvm.tirx.script import builder as T
 
 from ..arith import Expr
 from ..epilogue import Epilogue
-from ..window import Window, guarded
+from ..window import Pair, Window, guarded
 from .tile import PIXELS, Weight, begin, count, multiply, stage
 
 
-def unfit(window: Window) -> str:
-    """Why there is no such kernel for an ungrouped convolution; "" where there is."""
-    return "" if window.strides == window.spread == (1, 1) else "windows do not move by single pixels"
+@dataclass(frozen=True, eq=False)
+class Phases:
+    """The padded image of a window, taken apart; all phases have one size.
+
+    Attributes
+    ----------
+    count : phases of rows and of columns that taps lie in.
+    size  : rows and columns of each.
+    """
+
+    window: Window
+    count: Pair
+    size: Pair
+
+    @staticmethod
+    def of(window: Window) -> Phases:
+        """The phases that an ungrouped convolution reads."""
+        axes = list(zip(window.weight.shape[2:], window.dilations, window.strides, window.covered, strict=True))
+        rows, columns = (max(tap * d % s for tap in range(taps)) + 1 for taps, d, s, _ in axes)
+        height, width = (-(-extent // s) for *_, s, extent in axes)
+        return Phases(window, (rows, columns), (height, width))
+
+    @property
+    def held(self) -> int:
+        """Positions of all phases."""
+        return prod(self.count) * prod(self.size)
+
+    @property
+    def positions(self) -> int:
+        """Positions that are computed for an image, from the first window to the last."""
+        height, width = self.window.size
+        return (height - 1) * self.size[1] + width
+
+    @property
+    def length(self) -> int:
+        """Positions of a staged channel: those of all phases, and as many as a tile reads that is not full."""
+        return max(self.held, int(self.shifts().max()) + PIXELS)
+
+    def shifts(self) -> np.ndarray:
+        """Where each tap lies for the first window: int [KH * KW]."""
+        window, (height, width) = self.window, self.size
+        taps = np.indices(window.weight.shape[2:]).reshape(2, -1)
+        (rows, in_rows), (columns, in_columns) = (
+            np.divmod(tap * d, s) for tap, d, s in zip(taps, window.dilations, window.strides, strict=True)
+        )
+        return np.asarray((in_rows * self.count[1] + in_columns) * height * width + rows * width + columns)
+
+    def offsets(self) -> np.ndarray:
+        """Where each input lies in the staged image as one row, for the first window: int32 [KH * KW * C]."""
+        channels = np.arange(self.window.weight.shape[1]) * self.length
+        return np.add.outer(self.shifts(), channels).ravel().astype(np.int32)
 
 
-def positions(window: Window) -> int:
-    """Positions that are computed for an image, from the first window to the last."""
-    return (window.size[0] - 1) * window.covered[1] + window.size[1]
-
-
-def staged_length(window: Window) -> int:
-    """Positions of a staged image, and as many as a last tile reads."""
-    rows, columns = window.covered
-    return max(rows * columns, rows * columns - positions(window) + PIXELS)
-
-
-def offsets(window: Window) -> np.ndarray:
-    """Where each input lies in the staged image as one row, for the first position: int32 [KH * KW * C]."""
-    _, channels, height, width = window.weight.shape
-    shifts = [
-        row * window.dilations[0] * window.covered[1] + column * window.dilations[1]
-        for row in range(height)
-        for column in range(width)
-    ]
-    return np.add.outer(shifts, np.arange(channels) * staged_length(window)).ravel().astype(np.int32)
-
-
-def convolution(window: Window, batch: int, border: int, steps: int, epilogue: Epilogue) -> tvm.tirx.PrimFunc:
+def convolution(phases: Phases, batch: int, border: int, steps: int, epilogue: Epilogue) -> tvm.tirx.PrimFunc:
     """The function of (x uint8 [N, H, W, C], begins, inputs, values, *constants) with output [N, OH, OW, O].
 
     border : value of x around the image.
-    steps  : of all groups; inputs lie at ``offsets``.
+    steps  : of all groups; inputs lie at ``phases.offsets()``.
     """
+    window, (rows, columns) = phases.window, phases.size
     outputs, channels, *_ = window.weight.shape
-    rows, columns = window.covered
-    total, length = positions(window), staged_length(window)
-    held = max(rows * columns, PIXELS)
+    total, held = phases.positions, max(phases.held, PIXELS)
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_attr({"tirx.noalias": True, "tvmopt.op": "sparse"})
         x = T.arg("x", T.buffer((batch, *window.image, channels), "uint8"))
@@ -68,17 +98,20 @@ def convolution(window: Window, batch: int, border: int, steps: int, epilogue: E
         with T.serial(batch) as loop, T.sblock("image"):
             n = T.axis.spatial(batch, loop)
             padded = T.sblock_alloc_buffer((held, channels), "uint8")
-            staged = T.sblock_alloc_buffer((channels, length), "uint8")
+            staged = T.sblock_alloc_buffer((channels, phases.length), "uint8")
             result = T.sblock_alloc_buffer((max(total, PIXELS), outputs), epilogue.dtype)
 
             def pixel(row: Expr, column: Expr, channel: Expr) -> Expr:
-                h, in_rows = window.inside(0, row, rows)
-                w, in_columns = window.inside(1, column, columns)
+                h, in_rows = window.inside(0, row, rows * window.strides[0])
+                w, in_columns = window.inside(1, column, columns * window.strides[1])
                 return guarded([*in_rows, *in_columns], x[n, h, w, channel], border)
 
-            with T.grid(rows, columns, channels) as (i, j, c), T.sblock("pad"):
-                i, j, c = T.axis.spatial(rows, i), T.axis.spatial(columns, j), T.axis.spatial(channels, c)
-                T.buffer_store(padded, pixel(i, j, c), [i * columns + j, c])
+            extents = (*phases.count, rows, columns, channels)
+            with T.grid(*extents) as loops, T.sblock("pad"):
+                p, q, i, j, c = (T.axis.spatial(extent, at) for extent, at in zip(extents, loops, strict=True))
+                place = ((p * phases.count[1] + q) * rows + i) * columns + j
+                value = pixel(i * window.strides[0] + p, j * window.strides[1] + q, c)
+                T.buffer_store(padded, value, [place, c])
             with T.serial(count(held)) as loop, T.sblock("strip"):
                 first = begin(T.axis.spatial(count(held), loop), held)
                 stage(padded, staged, first, first)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial, singledispatch
+from functools import partial
 from math import prod
 from operator import itemgetter
 
 import numpy as np
 
 from ...quant.regions import Conv, MatMul, Region
+from ...quant.slicing import centered
 from ...target import Target
 from ..conv import convolve
 from ..dispatch import as_stored
@@ -19,7 +20,8 @@ from ..kernel import Kernel, Stored
 from ..matmul import epilogue_of, multiply
 from ..packing import Packing, choose
 from ..window import Window
-from . import convolution, cost, pairs
+from . import cost, pairs
+from .convolution import Phases, convolution
 from .groups import count_steps, group
 from .matvec import matvec
 from .product import product
@@ -41,41 +43,41 @@ class Choice:
     why: str
 
 
-@singledispatch
 def lower(region: Region, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Choice | None:
-    """Choose a kernel for a region by the cycles it takes; None where its weight has too few zeros to matter."""
-    return None
-
-
-@lower.register
-def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Choice | None:
-    if region.weight is None:
+    """Choose a kernel for a region by the cycles it takes; None where it has no weight, or that no zeros."""
+    if not isinstance(region, (Conv, MatMul)) or region.weight is None:
         return None
+    weight = centered(region)
+    zeros = 1 - np.count_nonzero(weight) / weight.size
+    if zeros < 1 - cost.DENSEST:
+        return Choice(None, f"dense: only {zeros:.0%} of its weights are zero") if zeros else None
+    if isinstance(region, Conv):
+        return _of_convolution(region, inputs, out_shape, target)
+    return _of_product(region, inputs, out_shape, target)
+
+
+def _of_product(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Choice:
+    assert region.weight is not None
     weight = (region.weight.astype(np.int16) - region.b.zero_point.astype(np.int16)).T
-    if not _has_zeros(weight):
-        return None
     if target.cuda is not None:
         dtype, pixels = inputs[0].dtype, prod(out_shape[:-1])
         return _in_pairs(weight, pixels, 1, dtype, target, partial(multiply, region, inputs, out_shape))
     if region.a is None:
-        return None
+        return Choice(None, "dense: the scale of its input is computed at run time")
     (stored,) = inputs
     epilogue = epilogue_of(region, stored, (), 0, weight.sum(1, dtype=np.int64), target, _reach(weight))
     assert isinstance(epilogue, Epilogue)
     return _fastest(weight, stored, Stored(out_shape, epilogue.dtype), epilogue, target)
 
 
-@lower.register
-def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Choice | None:
+def _of_convolution(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Choice:
     (stored,) = inputs
     window = Window.of(region, stored.shape, out_shape)
-    if not _has_zeros(window.weight):
-        return None
     if target.cuda is not None:
         pixels, form = out_shape[0] * prod(window.size), partial(convolve, region, inputs, out_shape)
         return _in_pairs(window.weight, pixels, window.groups, stored.dtype, target, form)
     if window.groups > 1:
-        return None
+        return Choice(None, "dense: a convolution in groups")
     border = int(as_stored(region.x, stored).zero_point)
     bias = region.bias - border * window.weight.sum((1, 2, 3), dtype=np.int64)
     epilogue = Epilogue(
@@ -90,10 +92,6 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
 def _reach(weight: np.ndarray) -> np.ndarray:
     """The largest magnitude of each output's sum: int64 [O], of a weight [O, ...]."""
     return np.asarray(np.abs(weight).reshape(len(weight), -1).sum(1, dtype=np.int64) * 255)
-
-
-def _has_zeros(weight: np.ndarray) -> bool:
-    return bool(np.count_nonzero(weight) <= cost.DENSEST * weight.size)
 
 
 def _fastest(weight: np.ndarray, stored: Stored, out: Stored, epilogue: Epilogue, target: Target) -> Choice:
@@ -117,17 +115,18 @@ def _under_windows(
     weight = window.weight.transpose(0, 2, 3, 1)
     outputs, channels = weight.shape[0], weight.shape[-1]
     flat = weight.reshape(outputs, -1)
-    if reason := _unfit(flat, channels, stored, target) or convolution.unfit(window):
+    if reason := _unfit(flat, channels, stored, target):
         return Choice(None, f"dense: {reason}")
-    batch = out.shape[0]
-    rows, columns = window.covered
-    cycles = batch * cost.windows(rows * columns, convolution.positions(window), channels, outputs, count_steps(flat))
+    if window.spread != (1, 1):
+        return Choice(None, "dense: a transposed convolution reads more zeros than its weight has")
+    batch, phases = out.shape[0], Phases.of(window)
+    cycles = batch * cost.windows(phases.held, phases.positions, channels, outputs, count_steps(flat))
     why, pays = _compared("groups of 4 outputs", cycles, cost.dense(batch * prod(window.size), flat.shape[1], outputs))
     if not pays:
         return Choice(None, why)
     packed = group(flat.astype(np.int8))
-    func = convolution.convolution(window, batch, border, len(packed.inputs), epilogue)
-    inputs = convolution.offsets(window)[packed.inputs]
+    func = convolution(phases, batch, border, len(packed.inputs), epilogue)
+    inputs = phases.offsets()[packed.inputs]
     return Choice(Kernel(func, (packed.begins, inputs, packed.values, *epilogue.constants), out), why)
 
 
