@@ -28,21 +28,24 @@ from tvmopt.runtime import Artifact
 from . import data, models
 from .command import Command, listed
 
-LAYERS = {  # name: shape of the input, outputs, size of the kernel
-    "bert attention": ((128, 768), 768, 1),
-    "bert feed-forward in": ((128, 768), 3072, 1),
-    "bert feed-forward out": ((128, 3072), 768, 1),
-    "resnet50 layer1 conv1": ((56 * 56, 256), 64, 1),
-    "resnet50 layer1 conv3": ((56 * 56, 64), 256, 1),
-    "resnet50 layer2 conv1": ((28 * 28, 512), 128, 1),
-    "resnet50 layer3 conv1": ((14 * 14, 1024), 256, 1),
-    "resnet50 layer3 conv3": ((14 * 14, 256), 1024, 1),
-    "resnet50 layer4 conv1": ((7 * 7, 2048), 512, 1),
-    "resnet50 layer1 conv2": ((1, 64, 56, 56), 64, 3),
-    "resnet50 layer2 conv2": ((1, 128, 28, 28), 128, 3),
-    "resnet50 layer3 conv2": ((1, 256, 14, 14), 256, 3),
-    "resnet50 layer4 conv2": ((1, 512, 7, 7), 512, 3),
-    "batch 1": ((1, 2048), 4096, 1),
+LAYERS = {  # name: shape of the input, outputs, size of the kernel, stride
+    "bert attention": ((128, 768), 768, 1, 1),
+    "bert feed-forward in": ((128, 768), 3072, 1, 1),
+    "bert feed-forward out": ((128, 3072), 768, 1, 1),
+    "resnet50 layer1.0 conv1": ((56 * 56, 64), 64, 1, 1),
+    "resnet50 layer1 conv1": ((56 * 56, 256), 64, 1, 1),
+    "resnet50 layer1 conv3": ((56 * 56, 64), 256, 1, 1),
+    "resnet50 layer2 conv1": ((28 * 28, 512), 128, 1, 1),
+    "resnet50 layer3 conv1": ((14 * 14, 1024), 256, 1, 1),
+    "resnet50 layer3 conv3": ((14 * 14, 256), 1024, 1, 1),
+    "resnet50 layer4 conv1": ((7 * 7, 2048), 512, 1, 1),
+    "resnet50 layer1 conv2": ((1, 64, 56, 56), 64, 3, 1),
+    "resnet50 layer2 conv2": ((1, 128, 28, 28), 128, 3, 1),
+    "resnet50 layer3 conv2": ((1, 256, 14, 14), 256, 3, 1),
+    "resnet50 layer4 conv2": ((1, 512, 7, 7), 512, 3, 1),
+    "resnet50 layer2.0 conv2": ((1, 128, 56, 56), 128, 3, 2),
+    "resnet50 layer2.0 downsample": ((1, 256, 56, 56), 512, 1, 2),
+    "batch 1": ((1, 2048), 4096, 1, 1),
 }
 BLOCKS = {"16x1": (16, 1), "4x1": (4, 1), "unstructured": (1, 1)}
 ZEROS = (50, 80, 90)
@@ -83,20 +86,21 @@ class Report:
 
 def layer(name: str, target: str) -> list[Row]:
     """One layer without zeros and with every pattern of them."""
-    shape, outputs, kernel = LAYERS[name]
-    full = region(shape[1], outputs, kernel, "unstructured", 0)
+    shape, outputs, kernel, stride = LAYERS[name]
+    full = region(shape[1], outputs, kernel, "unstructured", 0, stride)
     dense = compile_layer(full, shape, target, sparsity=False)
     x = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     feeds = {"x": np.moveaxis(x, 1, -1).copy()}
     cases = [("", 0, full)]
-    cases += [(p, zeros, region(shape[1], outputs, kernel, p, zeros)) for p in BLOCKS for zeros in ZEROS]
+    cases += [(p, zeros, region(shape[1], outputs, kernel, p, zeros, stride)) for p in BLOCKS for zeros in ZEROS]
     rows = []
     for pattern, zeros, case in cases:
         artifact = compile_layer(case, shape, target)
         (got,) = artifact.run(feeds).values()
         exact = bool(np.array_equal(np.moveaxis(got, -1, 1), reference.run(case, x)))
         slow, fast = _times(dense, artifact, feeds)
-        size = f"{'x'.join(map(str, shape))} to {outputs}" + (f", {kernel}x{kernel}" if kernel > 1 else "")
+        size = f"{'x'.join(map(str, shape))} to {outputs}" + (f", {kernel}x{kernel}" if len(shape) > 2 else "")
+        size += f", stride {stride}" if stride > 1 else ""
         used = "sparse" if _sparse(artifact) else "dense"
         rows.append(Row(name, size, pattern, zeros, slow, fast, slow / fast, used, exact))
     return rows
@@ -114,9 +118,9 @@ def model(name: str, target: str) -> Row:
     return Row(name, "", "", zeros, slow, fast, slow / fast, f"{_sparse(artifact)} sparse", exact)
 
 
-def region(inputs: int, outputs: int, kernel: int, pattern: str, zeros: int) -> MatMul | Conv:
-    """A product, or a convolution that keeps the image's size, with random weights of which the smallest blocks are
-    zero."""
+def region(inputs: int, outputs: int, kernel: int, pattern: str, zeros: int, stride: int = 1) -> MatMul | Conv:
+    """A product, or a convolution that keeps the image's size but for its stride, with random weights of which the
+    smallest blocks are zero."""
     rng = np.random.default_rng(0)
     weight = rng.normal(0, 40, (outputs, inputs, kernel**2)).round().clip(-127, 127)
     rows, columns = BLOCKS[pattern]
@@ -125,10 +129,10 @@ def region(inputs: int, outputs: int, kernel: int, pattern: str, zeros: int) -> 
         weight *= np.kron(score > np.quantile(score, zeros / 100), np.ones((rows, columns, 1)))
     y = QParams.per_tensor(0.02 * 0.01 * 74 * (inputs * kernel**2) ** 0.5, 128, "uint8")
     bias = rng.integers(-999, 999, outputs).astype(np.int32)
-    if kernel == 1:
+    if kernel == stride == 1:
         return MatMul(X, W, np.ascontiguousarray(weight[..., 0].T).astype(np.int8), bias, y, (0, 255))
     shaped = weight.reshape(outputs, inputs, kernel, kernel).astype(np.int8)
-    return Conv(X, W, shaped, bias, y, (0, 255), (1, 1), (kernel // 2,) * 4, (1, 1))
+    return Conv(X, W, shaped, bias, y, (0, 255), (stride,) * 2, (kernel // 2,) * 4, (1, 1))
 
 
 def compile_layer(case: MatMul | Conv, shape: Sequence[int], target: str, sparsity: bool = True) -> Artifact:
@@ -146,11 +150,12 @@ def _onnx(case: MatMul | Conv, shape: Sequence[int]) -> onnx.ModelProto:
         "x_scale": X.scale, "x_zero": X.zero_point, "y_scale": case.y.scale, "y_zero": case.y.zero_point,
     }  # fmt: skip
     conv = isinstance(case, Conv)
-    x_shape, y_shape = list(shape), [shape[0], case.bias.size, *shape[2:]]
+    x_shape, y_shape = list(shape), [shape[0], case.bias.size]
     if conv:
+        y_shape += [size // case.strides[0] for size in shape[2:]]
         x_shape, y_shape = [[n, *space, c] for n, c, *space in (x_shape, y_shape)]
     first, last = ([0, 3, 1, 2], [0, 2, 3, 1]) if conv else ([0, 1], [0, 1])
-    attributes = {"pads": case.padding} if conv else {}
+    attributes = {"pads": case.padding, "strides": case.strides, "kernel_shape": case.weight.shape[2:]} if conv else {}
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "x_scale", "x_zero"], ["x_q"]),
         helper.make_node("Transpose", ["x_q"], ["x_t"], perm=first),

@@ -18,9 +18,11 @@ def test_zeros_are_where_the_pattern_says(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("sparse", [True, False])
-@pytest.mark.parametrize(("shape", "kernel"), [((65, 256), 1), ((1, 64, 9, 9), 3)])
-def test_a_layer_is_its_region(shape: tuple[int, ...], kernel: int, sparse: bool) -> None:
-    region = sparsity.region(shape[1], 64, kernel, "16x1", 90)
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stride"), [((65, 256), 1, 1), ((1, 64, 9, 9), 3, 1), ((1, 64, 12, 12), 1, 2)]
+)
+def test_a_layer_is_its_region(shape: tuple[int, ...], kernel: int, stride: int, sparse: bool) -> None:
+    region = sparsity.region(shape[1], 64, kernel, "16x1", 90, stride)
     x = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     last = np.moveaxis(x, 1, -1).copy()
     (got,) = sparsity.compile_layer(region, shape, "host", sparsity=sparse).run({"x": last}).values()
