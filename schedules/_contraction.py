@@ -82,7 +82,7 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
         sch.unroll(vector)
         sch.vectorize(inner)
     sch.compute_at(acc, b1, preserve_unit_loops=True)
-    for name, prepare in (("stage", copy), ("pack", _pack)):
+    for name, prepare in (("stage", copy), ("pack", pack)):
         if (block := find(sch, name)) is not None:
             if around and (by_row or name == "stage"):
                 sch.compute_at(block, around[-1], preserve_unit_loops=True)
@@ -157,7 +157,7 @@ def tiles_per_visit(rows: int, blocks: int, block_bytes: int, row_bytes: int, pi
     return 1
 
 
-def _pack(sch: Schedule, func: PrimFunc, pack: SBlockRV) -> None:
+def pack(sch: Schedule, func: PrimFunc, pack: SBlockRV) -> None:
     """The second factor of a product of activations as its multiply-add wants it; sums of rows and columns."""
     given, packed = sch.get(pack).reads[0].source, sch.get(pack).writes[0].source
     *_, blocks, steps, lanes, depth = (int(extent) for extent in packed.shape)

@@ -14,10 +14,10 @@ first in every other four rows, so that eight rows can be read without a bank be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from tvm import tirx
@@ -26,13 +26,11 @@ from tvm.s_tir import SBlock, SBlockRealize, Schedule
 from tvm.sym import Analyzer
 from tvm.target import Target
 from tvm.tirx import ForKind, PrimFunc, Stmt
-from tvm_ffi import structural_map
 
 from ._common import Decisions, Product, find
 from ._cuda_instructions import call
 from ._cuda_tile import STEP, WORDS, Shape, Tile, anywhere, choose, uses
-
-Expr = Any
+from ._tir import Expr, at, flat, loop, read_from, sequence, substitute, unravel
 
 ORDERED = 0x44444444
 """The first two of every four: what positions must be where there are no weights."""
@@ -97,20 +95,9 @@ class Tiles:
         return Schedule(_Builder(sch, tile, self.multiply(tile)).build())
 
 
-def loop(extent: int, body: Callable[[Expr], Stmt], kind: ForKind = ForKind.UNROLLED) -> Stmt:
-    """``for i in range(extent)``."""
-    var = tirx.Var("i", "int32")
-    return tirx.For(var, tirx.const(0), tirx.const(extent), kind, body(var))
-
-
 def run(name: str, *args: Expr) -> Stmt:
     """An instruction as a statement."""
     return tirx.Evaluate(call(name, *args))
-
-
-def at(buffer: Expr, *index: Expr) -> Expr:
-    """The address of an element."""
-    return tirx.address_of(buffer[index])
 
 
 class _Builder:
@@ -241,7 +228,7 @@ class _Builder:
             to = self._w_at(slot, step, block, self.multiply.channel_row(channel), half)
             block = column_block * (tile.columns // STEP) + block
             at_step = stage * tile.steps + step
-            taps = _unravel(at_step // self.own_steps, self.tap_extents)
+            taps = unravel(at_step // self.own_steps, self.tap_extents)
             source = at(self.weight, block, *taps, at_step % self.own_steps, channel, half * 16)
             inside = self._simple(tirx.all(block < self.blocks, at_step < self.steps))
             return run("copy16", at(self.w, to), source, inside, 0)
@@ -252,7 +239,7 @@ class _Builder:
             to = self._e_at(slot, step, block, channel)
             block = column_block * (tile.columns // STEP) + block
             at_step = stage * tile.steps + step
-            taps = _unravel(at_step // self.own_steps, self.tap_extents)
+            taps = unravel(at_step // self.own_steps, self.tap_extents)
             source = at(self.positions, block, *taps, at_step % self.own_steps, channel, 0)
             inside = self._simple(tirx.all(block < self.blocks, at_step < self.steps))
             return run("copy16", at(self.e, to), source, inside, ORDERED)
@@ -262,7 +249,7 @@ class _Builder:
             parts = [loop(each, body)] if each else []
             if rest:
                 parts.append(tirx.IfThenElse(thread < rest, body(tirx.const(each)), None))
-            return tirx.SeqStmt(parts) if len(parts) > 1 else parts[0]
+            return sequence(parts)
 
         copies = [chunks(2 * tile.spread * tile.rows, rows), chunks(2 * tile.columns, weights)]
         return tirx.SeqStmt(copies if self.positions is None else [*copies, chunks(tile.columns // 2, positions)])
@@ -270,8 +257,8 @@ class _Builder:
     def _gather(self, to: Expr, row: Expr, block: Expr, step: Expr, half: Expr) -> Stmt:
         """Copy half a step of a row."""
         known = {
-            **dict(zip(self.place, _unravel(row, self.space), strict=True)),
-            **dict(zip(self.taps, _unravel(step // self.own_steps, self.tap_extents), strict=True)),
+            **dict(zip(self.place, unravel(row, self.space), strict=True)),
+            **dict(zip(self.taps, unravel(step // self.own_steps, self.tap_extents), strict=True)),
             self.block: block,
             self.step_axis: step % self.own_steps,
         }
@@ -280,9 +267,9 @@ class _Builder:
         def element(j: Expr) -> Expr:
             k = half * 16 + j
             if self.positions is None:
-                return _substitute(self.x_value, {**known, self.inner: k})
+                return substitute(self.x_value, {**known, self.inner: k})
             # all of x is copied: its k is that of the four, and for the position in it, which a weight gives, any
-            return _substitute(anywhere(self.x_value, k % 4), {**known, self.inner: k // 4 * 2})
+            return substitute(anywhere(self.x_value, k % 4), {**known, self.inner: k // 4 * 2})
 
         j = tirx.Var("j", "int32")
         self.analyzer.bind(j, Range(0, 16))
@@ -292,27 +279,21 @@ class _Builder:
             guarded = lambda i: tirx.if_then_else(beyond, element(i), tirx.const(0, "uint8"))  # noqa: E731
             return loop(16, lambda i: tirx.BufferStore(self.x, guarded(i), [to + i]))
         fill = int(np.full(4, otherwise or 0, np.uint8).view(np.int32)[0])
-        first = [self._simple(_substitute(index, {j: tirx.const(0)})) for index in source.indices]
+        first = [self._simple(substitute(index, {j: tirx.const(0)})) for index in source.indices]
         return run("copy16", at(self.x, to), at(source.source, *first), tirx.all(beyond, inside), tirx.const(fill))
 
     def _neighbours(self, load: Expr, j: Expr) -> bool:
         """Whether the elements that are read for j = 0 to 15 are neighbours and aligned."""
         if not hasattr(load, "source"):
             return False
-        flat = self._flat(load.source, load.indices)
-        start = self._simple(_substitute(flat, {j: tirx.const(0)}))
+        place = flat(load)
+        start = self._simple(substitute(place, {j: tirx.const(0)}))
         aligned = self.analyzer.modular_set(start)
-        together = self.analyzer.can_prove_equal(flat - start, j)
+        together = self.analyzer.can_prove_equal(place - start, j)
         return together and int(aligned.coeff) % 16 == 0 and int(aligned.base) % 16 == 0
 
     def _simple(self, expr: Expr) -> Expr:
         return self.analyzer.simplify(expr)
-
-    def _flat(self, buffer: Expr, indices: Sequence[Expr]) -> Expr:
-        flat: Expr = 0
-        for index, extent in zip(indices, buffer.shape, strict=True):
-            flat = flat * int(extent) + index
-        return flat
 
     def _store(self, first_row: Expr, first_channel: Expr, thread: Expr) -> list[Stmt]:
         out = self.out.body.buffer
@@ -321,12 +302,9 @@ class _Builder:
         bytes_ = str(out.dtype) in ("int8", "uint8")
 
         def element(row: Expr, channel: Expr, register: int) -> tuple[Expr, list[Expr]]:
-            known = {**dict(zip(place, _unravel(row, self.space), strict=True)), channel_axis: channel}
-            value = structural_map(
-                self.out.body.value,
-                [(type(self.c[0]), lambda load: self.c[register] if load.source.same_as(self.sums) else load)],
-            )
-            return _substitute(value, known), [_substitute(index, known) for index in self.out.body.indices]
+            known = {**dict(zip(place, unravel(row, self.space), strict=True)), channel_axis: channel}
+            value = read_from(self.out.body.value, self.sums, lambda _: self.c[register])
+            return substitute(value, known), [substitute(index, known) for index in self.out.body.indices]
 
         stores = []
         for row, channel, registers in self.multiply.groups(thread):
@@ -344,15 +322,6 @@ class _Builder:
             inside = tirx.all(row < self.rows, channel < channels)
             stores.append(tirx.IfThenElse(inside, tirx.SeqStmt(body), None))
         return stores
-
-
-def _unravel(flat: Expr, shape: Sequence[int]) -> list[Expr]:
-    below = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    return [flat // b if axis == 0 else flat // b % shape[axis] for axis, b in enumerate(below)]
-
-
-def _substitute(expr: Expr, known: dict[Any, Expr]) -> Expr:
-    return structural_map(expr, [(tirx.Var, lambda var: known.get(var, var))])
 
 
 def _guarded(value: Expr) -> tuple[Expr, Expr, int | None]:

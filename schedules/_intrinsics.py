@@ -118,12 +118,12 @@ def narrow(vectors: int) -> str:
         with T.sblock("root"):
             T.reads(A[0 : 16 * vectors])
             T.writes(C[0 : 16 * vectors])
-            C[T.ramp(T.int32(0), 1, 16 * vectors)] = _narrowed(A, vectors)
+            C[T.ramp(T.int32(0), 1, 16 * vectors)] = narrowed(A, vectors)
 
     return register(f"tvmopt.narrow.{vectors}", description, implementation)
 
 
-def _narrowed(sums: Buffer, vectors: int) -> Expr:
+def narrowed(sums: Buffer, vectors: int) -> Expr:
     """See ``narrow``. Packing works in quarters of a register, so what it leaves is in order by quarters first."""
     parts = [sums.vload([16 * i], dtype="int32x16") for i in range(vectors)]
     words = [

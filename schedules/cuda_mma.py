@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from tvm import tirx
 from tvm.tirx import Stmt
 
-from ._cuda_kernel import Place, Tiles, at, eight_columns, loop, run
+from ._cuda_kernel import Place, Tiles, eight_columns, run
 from ._cuda_tile import STEP, Warps
-
-Expr = Any
+from ._tir import Expr, at, loop
 
 
 @dataclass(frozen=True)

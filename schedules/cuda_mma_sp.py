@@ -6,15 +6,13 @@ The sparse operand is the first one, so the product is the transposed one: rows 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from tvm import tirx
 from tvm.tirx import Stmt
 
-from ._cuda_kernel import Place, Tiles, at, loop, run
+from ._cuda_kernel import Place, Tiles, run
 from ._cuda_tile import STEP, Warps
-
-Expr = Any
+from ._tir import Expr, at, loop
 
 
 @dataclass(frozen=True)
