@@ -151,7 +151,20 @@ def product(zeros: float, seed: int = 0) -> MatMul:
     return MatMul(a, b, weight, None, y, (0, 255))
 
 
-@pytest.mark.parametrize(("zeros", "name", "taken"), [(0.9, VNNI, True), (0.1, VNNI, False), (0.9, "x86/avx2", False)])
+AMX = "x86/sapphirerapids"
+
+
+@pytest.mark.parametrize(
+    ("zeros", "name", "taken"),
+    [
+        (0.9, VNNI, True),
+        (0.1, VNNI, False),
+        (0.9, "x86/avx2", False),
+        (0.75, VNNI, True),
+        (0.75, AMX, False),
+        (0.98, AMX, True),
+    ],
+)
 def test_dense_competes(zeros, name, taken):
     held = (Stored((128, 512), "uint8"),)
     choice = sparse.lower(product(zeros), held, (128, 256), targets.get(name))

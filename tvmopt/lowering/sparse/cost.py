@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
+from ...target import Target
 from .slices import DEPTH, LANES
 from .tile import PIXELS
 
@@ -14,15 +15,17 @@ MARGIN = 0.9
 """A sparse kernel must take less than this part of the dense one's cycles: the model errs by less."""
 
 _MACS = 118  # a cycle; two instructions of 64 are the most
+_TILE_MACS = 700  # a cycle with AMX, of 1024; an estimate (see ARCHITECTURE.md), no measurement
 _BYTES = 28  # of weights a cycle, from beyond L1
 _L1 = 48 * 1024  # bytes, in which a tile's input stays
 _EPILOGUE = 0.17  # cycles for an output
 _FILLED = 0.8  # share of a slice's places that hold a weight
 
 
-def dense(pixels: int, length: int, outputs: int) -> float:
+def dense(pixels: int, length: int, outputs: int, target: Target) -> float:
     """Cycles of the dense kernel."""
-    return outputs * (max(pixels / _MACS, 1 / _BYTES) * length + pixels * _EPILOGUE)
+    macs = _TILE_MACS if "amx-int8" in target.features else _MACS
+    return outputs * (max(pixels / macs, 1 / _BYTES) * length + pixels * _EPILOGUE)
 
 
 def groups(pixels: int, length: int, outputs: int, steps: int) -> float:

@@ -104,7 +104,7 @@ def _fastest(weight: np.ndarray, stored: Stored, out: Stored, epilogue: Epilogue
     groups = cost.groups(*extents, count_steps(weight)), "groups of 4 outputs", _groups
     slices = cost.slices(*extents, int(np.count_nonzero(weight))), "slices of 16 outputs", _slices
     cycles, name, form = min(groups, slices, key=itemgetter(0))
-    why, pays = _compared(name, cycles, cost.dense(*extents))
+    why, pays = _compared(name, cycles, cost.dense(*extents, target))
     return Choice(form(weight.astype(np.int8), out, epilogue) if pays else None, why)
 
 
@@ -121,7 +121,8 @@ def _under_windows(
         return Choice(None, "dense: a transposed convolution reads more zeros than its weight has")
     batch, phases = out.shape[0], Phases.of(window)
     cycles = batch * cost.windows(phases.held, phases.positions, channels, outputs, count_steps(flat))
-    why, pays = _compared("groups of 4 outputs", cycles, cost.dense(batch * prod(window.size), flat.shape[1], outputs))
+    dense = cost.dense(batch * prod(window.size), flat.shape[1], outputs, target)
+    why, pays = _compared("groups of 4 outputs", cycles, dense)
     if not pays:
         return Choice(None, why)
     packed = group(flat.astype(np.int8))
