@@ -69,7 +69,7 @@ def _tune(task: Task, trials: int, batch: int) -> Run:
             max_trials_global=trials,
             num_trials_per_iter=batch,
             builder=meta_schedule.builder.LocalBuilder(initializer=repair),
-            num_tuning_cores=1,
+            num_tuning_cores=len(os.sched_getaffinity(0)),
             seed=1,
         )
         seconds = time.perf_counter() - begin

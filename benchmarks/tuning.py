@@ -232,7 +232,7 @@ def _resident() -> int:
 @click.option("--models", "names", default=",".join(DEFAULT), callback=listed, show_default=True, help="For quality.")
 @click.option("--budget", default="1h", show_default=True, help="Of the campaign for quality.")
 @click.option("--records", type=options.file, help="Where that campaign keeps its records.  [default: nowhere]")
-@click.option("--trials", default=256, show_default=True, help="For throughput.")
+@click.option("--trials", default=64, show_default=True, help="For throughput, of either side.")
 @click.option("--seeds", default=3, show_default=True, help="For search.")
 @click.option("--night", default=50_000, show_default=True, help="Trials for endurance.")
 @options.as_json

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MEMBERS = 4
 ROUNDS = 64
-ROWS = 8192
+ROWS = 4096
 """Trials that are learned from, at most: learning takes as long in the morning as in the evening."""
 
 WORST = -1.0
