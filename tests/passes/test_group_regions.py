@@ -8,7 +8,7 @@ from tvm.script import relax as R
 
 from tvmopt.passes.group_regions import FLOAT_REASONS, GroupRegions
 from tvmopt.quant.params import QParams
-from tvmopt.quant.regions import Binary, Conv, Dequantize, MatMul, Pool, Quantize, Table
+from tvmopt.quant.regions import Binary, Conv, Dequantize, MatMul, Pool, Quantize, Softmax, Table
 from tvmopt.quant.relax_form import from_function
 
 from .qdq import Qdq, imported
@@ -153,6 +153,24 @@ def test_edges_and_islands():
     after = GroupRegions()(Before)
     assert [type(region) for region in regions(after).values()] == [Quantize, Dequantize, Quantize, Dequantize]
     assert dict(after.get_attr(FLOAT_REASONS)) == {"c": "nn.softmax has no int8 form"}
+
+
+@pytest.mark.parametrize(("size", "scale", "kinds"), [
+    (1024, 1 / 256, [Softmax]),
+    (1025, 1 / 256, [Dequantize, Quantize]),
+    (1024, 2.0**-17, [Dequantize, Quantize]),
+])  # fmt: skip
+def test_softmax_in_fixed_point(size, scale, kinds):
+    """Where its integer form is within a step of the float one."""
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType((2, size), "int8"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            probabilities = builder.emit(relax.op.nn.softmax(builder.emit(R.dequantize(x, S, Z, axis=-1))))
+            y = builder.emit_output(R.quantize(probabilities, R.const(scale, "float32"), Z, axis=-1, out_dtype="int8"))
+        builder.emit_func_output(y)
+    found = regions(GroupRegions("fixed")(builder.finalize()))
+    assert [type(region) for region in found.values()] == kinds
 
 
 def test_what_a_clamp_leaves_alone_is_no_op():

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 
 from tests.lowering.strategies import clamps, outputs_for, params, tensor, weights
 from tvmopt.quant.params import QParams
-from tvmopt.quant.regions import ArgMax, Binary, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
+from tvmopt.quant.regions import (
+    ArgMax,
+    Binary,
+    Concat,
+    Conv,
+    Dequantize,
+    MatMul,
+    Pool,
+    Quantize,
+    Region,
+    Softmax,
+    Table,
+)
 
 Case = tuple[Region, tuple[np.ndarray, ...]]
 
@@ -115,6 +129,16 @@ def argmaxes(draw: st.DrawFn) -> Case:
     few = draw(st.booleans())  # values, so that several are the largest
     values = tensor(shape, x.dtype, draw(st.integers(0, 99)))
     return ArgMax(x, axis, draw(st.booleans())), (values // 64 if few else values,)
+
+
+@st.composite
+def softmaxes(draw: st.DrawFn) -> Case:
+    x, y = draw(params()), draw(params())
+    y = replace(y, scale=np.float32(draw(st.sampled_from([1 / 256, 1 / 255, 1 / 100, 2.0**-16]))))
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    axis = draw(st.integers(0, len(shape) - 1))
+    shape[axis] = draw(st.sampled_from([1, 2, 5, 10, 64, 129, 1000]))
+    return Softmax(x, y, axis), (tensor(tuple(shape), x.dtype, draw(st.integers(0, 99))),)
 
 
 @st.composite

@@ -13,7 +13,7 @@ from tvmopt.quant.reference import run
 from tvmopt.quant.regions import Binary, Conv, MatMul, Pool, Table
 from tvmopt.quant.relax_form import Scope, Unfit, from_function, read, to_function
 
-from .regions import regions
+from .regions import regions, softmaxes
 
 
 def types(arrays):
@@ -32,7 +32,7 @@ def same(a, b):
     return a == b
 
 
-@given(case=regions, mode=st.sampled_from(["float", "fixed"]))
+@given(case=regions | softmaxes(), mode=st.sampled_from(["float", "fixed"]))
 @settings(max_examples=150, deadline=None)
 def test_what_is_written_is_read_back(case, mode):
     region, inputs = replace(case[0], requantize=mode), case[1]
@@ -173,7 +173,8 @@ def test_global_pools():
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (lambda x: R.nn.softmax(R.dequantize(x, *q(*X), axis=-1)), "nn.softmax has no int8 form"),
+        (lambda x: R.nn.log_softmax(R.dequantize(x, *q(*X), axis=-1)), "nn.log_softmax has no int8 form"),
+        (lambda x: R.clip(R.nn.softmax(R.dequantize(x, *q(*X), axis=-1)), 0, 0.5), "a clamp follows it"),
         (lambda x: R.add(R.dequantize(x, *q(*X), axis=-1), R.const(np.ones(4, np.float32))), "more than one element"),
         (
             lambda x: R.matmul(R.dequantize(x, *q(*X), axis=-1), R.const(np.ones((4, 3), np.float32))),

@@ -1,6 +1,7 @@
 """From int8 regions and float ops to scheduled TIR."""
 
-from . import argmax, concat, conv, elementwise, matmul, pool, quantize, table  # noqa: F401  (each registers its kernels)
+# Each registers its kernels.
+from . import argmax, concat, conv, elementwise, matmul, pool, quantize, softmax, table  # noqa: F401
 from .lower import formats, lower
 
 __all__ = ["formats", "lower"]

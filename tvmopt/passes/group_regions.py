@@ -11,7 +11,7 @@ import tvm
 from tvm import relax
 
 from ..quant.cost import computes_in_float
-from ..quant.regions import Conv, MatMul, Requantize, Table
+from ..quant.regions import Conv, MatMul, Requantize, Softmax, Table
 from ..quant.relax_form import Match, Scope, Unfit, read, to_function
 from ..quant.relax_form.read import HEAVY, MAXIMUM, max_pool
 from ..quant.relax_form.scope import Expr, Var, op_name
@@ -81,6 +81,8 @@ class _Group(Rewriter):
                 match = read(var, self.old)
                 if isinstance(match.region, (Conv, MatMul)):
                     self.check_not_shared(var)
+                if isinstance(match.region, Softmax) and self.requantize == "float":
+                    raise Unfit("nn.softmax has no int8 form")
                 return match
             if name in MAXIMUM or name == "relax.max":
                 return max_pool(call)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from . import fixed
+from . import fixed, softmax
 from .params import QParams
-from .regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
+from .regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Softmax, Table
 
 
 def requantize(acc: np.ndarray, multiplier: np.ndarray | np.floating, y: QParams, clamp: Clamp) -> np.ndarray:
@@ -87,6 +87,15 @@ def _(region: Concat, *xs: np.ndarray) -> np.ndarray:
         x if p.same(region.y) else quantize(dequantize(x, p), region.y) for x, p in zip(xs, region.xs, strict=True)
     ]
     return np.concatenate(parts, axis=region.axis)
+
+
+@run.register
+def _(region: Softmax, x: np.ndarray) -> np.ndarray:
+    if region.requantize == "fixed":
+        return softmax.softmax(region, x)
+    real = dequantize(x, region.x).astype(np.float64)
+    e = np.exp(real - real.max(region.axis, keepdims=True))
+    return quantize(e / e.sum(region.axis, keepdims=True), region.y)
 
 
 @run.register

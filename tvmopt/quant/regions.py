@@ -146,6 +146,19 @@ class Concat(Region):
 
 
 @dataclass(frozen=True, eq=False)
+class Softmax(Region):
+    """``exp(x) / sum(exp(x))`` along ``axis`` (non-negative). ONNX Softmax, opset 13.
+
+    ``softmax.py`` has its arithmetic in the fixed mode; in the float mode it stays in float, outside of regions.
+    """
+
+    kind: ClassVar[str] = "softmax"
+    x: QParams
+    y: QParams
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
 class ArgMax(Region):
     """Index of the largest value along ``axis`` (non-negative), int64; the first of equal ones. ONNX ArgMax."""
 

@@ -105,6 +105,8 @@ OPERATORS: dict[str, Callable[[Qdq, str], str]] = {
     "sigmoid": unary("Sigmoid"),
     "tanh": unary("Tanh"),
     "hard swish": unary("HardSwish"),
+    "softmax": unary("Softmax", y=QParams.per_tensor(1 / 256, -128, "int8"), axis=-1),
+    "softmax of channels": unary("Softmax", y=QParams.per_tensor(1 / 256, -128, "int8"), axis=1),
     "concat": concat,
     "pad": moved("Pad", [0, 0, 1, 1, 0, 0, 1, 2], np.float32(0)),
     "slice": moved("Slice", [1, 2], [7, 5], [1, 3]),

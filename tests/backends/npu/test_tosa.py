@@ -14,7 +14,7 @@ from tests.lowering import test_elementwise, test_pool
 from tests.lowering.graphs import Graph
 from tests.lowering.strategies import activation_matmuls, depthwise_convolutions, matmuls, tensor
 from tests.passes.networks import EXACT, networks
-from tests.quant.regions import regions
+from tests.quant.regions import regions, softmaxes
 from tvmopt import frontend
 from tvmopt.passes import pipeline
 from tvmopt.quant.params import QParams
@@ -31,6 +31,7 @@ kinds = st.one_of(
     test_elementwise.regions(),
     test_pool.regions(),
     regions,
+    softmaxes(),
 )
 
 

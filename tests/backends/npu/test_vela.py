@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 
 from tests.passes.networks import EXACT, networks
+from tests.quant.regions import argmaxes, softmaxes
 from tvmopt import frontend
 from tvmopt.passes import pipeline
 
@@ -37,3 +38,11 @@ def test_random_convolutions(name: str, case) -> None:
     region, x = case
     assume(region.y is not None)
     accepted(partitioned(one(replace(region, requantize="fixed"), x), name), name)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@given(case=softmaxes() | argmaxes())
+@settings(few)
+def test_random_softmax_and_argmax(name: str, case) -> None:
+    region, inputs = case
+    accepted(partitioned(one(replace(region, requantize="fixed"), *inputs), name), name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...quant.reference import counts, multiplier
-from ...quant.regions import ArgMax, Binary, Concat, Conv, MatMul, Pool, Table
+from ...quant.regions import ArgMax, Binary, Concat, Conv, MatMul, Pool, Softmax, Table
 from ...quant.subgraphs import Op
 from ...target import EthosU
 from . import moves
@@ -74,7 +74,7 @@ def unfit(op: Op, limits: Limits) -> str | None:
             return _binary(region)
         case ArgMax():
             return _argmax(op.inputs[0][region.axis], limits.argmax)
-        case Table() | Concat():
+        case Softmax() | Table() | Concat():
             return None
     return f"a region of kind {region.kind} has no TOSA form"
 

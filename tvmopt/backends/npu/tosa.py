@@ -6,7 +6,7 @@ import tvm
 from tvm import relax
 
 from ...quant.order import channels_last, plain
-from ...quant.regions import ArgMax, Binary, Concat, Conv, MatMul, Pool, Table
+from ...quant.regions import ArgMax, Binary, Concat, Conv, MatMul, Pool, Softmax, Table
 from ...quant.relax_form.scope import Var, static_shape
 from ...quant.subgraphs import Op
 from ...quant.subgraphs import channels_last as lies_channels_last
@@ -74,6 +74,8 @@ def _region(graph: Graph, op: Op, inputs: list[Value]) -> Value:
             return elementwise.table(graph, region, inputs[0])
         case Concat() as region:
             return elementwise.concat(graph, region, inputs)
+        case Softmax() as region:
+            return reductions.softmax(graph, region, inputs[0])
         case ArgMax() as region:
             return reductions.argmax(graph, region, inputs[0], op.output)
     raise TypeError(f"no TOSA form for {type(op.region).__name__}")

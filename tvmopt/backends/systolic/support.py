@@ -6,7 +6,7 @@ from functools import singledispatch
 
 import numpy as np
 
-from ...quant.regions import ArgMax, Conv, Dequantize, MatMul, Pool, Quantize, Region
+from ...quant.regions import ArgMax, Conv, Dequantize, MatMul, Pool, Quantize, Region, Softmax
 from ...target import Systolic
 from .arrange import arrange
 from .graph import Graph, Reshape, Step, Transpose
@@ -45,8 +45,8 @@ def _(op: Quantize | Dequantize) -> str | None:
 
 
 @_refuse.register
-def _(op: ArgMax) -> str | None:
-    return "the array compares no elements"
+def _(op: ArgMax | Softmax) -> str | None:
+    return "the array neither compares nor divides elements"
 
 
 @_refuse.register

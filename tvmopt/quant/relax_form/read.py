@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from tvm import relax
 
+from .. import softmax
 from ..params import QParams
 from ..reference import quantize
-from ..regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region
-from .scope import Expr, Quantized, Scope, Unfit, Var, is_8bit, op_name
+from ..regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Softmax
+from .scope import Expr, Quantized, Scope, Unfit, Var, is_8bit, op_name, static_shape
 from .table import read_table
 
 CONV = ("relax.nn.conv1d", "relax.nn.conv2d")
@@ -94,6 +95,8 @@ def _quantized(call: relax.Call, scope: Scope) -> Match:
         return _pool(core, y, clamp, scope)
     if name == "relax.concat":
         return _concat(core, y, clamp, scope)
+    if name == "relax.nn.softmax":
+        return _softmax(core, y, clamp, scope)
     return Match(*read_table(call.args[0], y, scope))
 
 
@@ -341,6 +344,19 @@ def _concat(call: relax.Call, y: QParams, clamp: Clamp, scope: Scope) -> Match:
     found = [scope.activation(field) for field in call.args[0].fields]
     axis = int(call.attrs.axis) % call.ty.ndim
     return Match(Concat(tuple(p for _, p in found), y, axis), tuple(tensor for tensor, _ in found))
+
+
+def _softmax(call: relax.Call, y: QParams, clamp: Clamp, scope: Scope) -> Match:
+    tensor, x = scope.activation(call.args[0])
+    if clamp != y.range:
+        raise Unfit("a clamp follows it before it is quantized")
+    axis = int(call.attrs.axis) % call.ty.ndim
+    shape = static_shape(call.ty)
+    if shape is None or shape[axis] > softmax.MOST:
+        raise Unfit(f"its axis is symbolic, or longer than the {softmax.MOST} elements that its int8 form takes")
+    if y.scale < softmax.FINEST:
+        raise Unfit(f"its output's scale is below the {softmax.FINEST} that its int8 form takes")
+    return Match(Softmax(x, y, axis), (tensor,))
 
 
 def _argmax(call: relax.Call, scope: Scope) -> Match:

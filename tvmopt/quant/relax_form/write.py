@@ -10,7 +10,7 @@ from tvm import relax
 
 from ..params import QParams
 from ..reference import dequantize as dequantize_array
-from ..regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Table
+from ..regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Softmax, Table
 from .scope import Expr, Var
 
 REQUANTIZE = "tvmopt.requantize"
@@ -148,6 +148,11 @@ def _(region: Pool, body: relax.BlockBuilder, x: Var) -> Expr:
 def _(region: Concat, body: relax.BlockBuilder, *xs: Var) -> Expr:
     parts = [body.emit(dequantized(x, p)) for x, p in zip(xs, region.xs, strict=True)]
     return quantized(body.emit(relax.op.concat(parts, region.axis)), region.y)
+
+
+@_write.register
+def _(region: Softmax, body: relax.BlockBuilder, x: Var) -> Expr:
+    return quantized(body.emit(relax.op.nn.softmax(body.emit(dequantized(x, region.x)), region.axis)), region.y)
 
 
 @_write.register
