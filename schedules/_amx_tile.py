@@ -27,6 +27,9 @@ LATENCY = 52
 """Cycles from a tdpbusd to the next one on the same sums; one takes a cycle for each row of its sums (optimization
 manual, volume 1, chapter on AMX: 16 of them at full size, two rows loaded and one stored in a cycle)."""
 
+MARGIN = 0.75
+"""Tiles must take less than this part of the cycles of vectors, whose speed was measured and is no estimate."""
+
 L2_BYTES = 2 * 1024 * 1024
 
 
@@ -162,7 +165,7 @@ def choose(of: Contraction, decisions: Decisions) -> Tile | None:
     """The tile for a contraction, None where vectors (vpdpbusd, two a cycle) are faster."""
     tiles = list(_tiles(of))
     best = min(tiles, key=lambda tile: (cycles(of, tile), _loads(tile)))
-    if cycles(of, best) >= of.batches * of.places * of.blocks * of.steps / 2:
+    if cycles(of, best) > MARGIN * of.batches * of.places * of.blocks * of.steps / 2:
         return None
     axes = decisions.pick("axes", best.lines.axes, [lines.axes for lines in of.lines])
     wide = decisions.pick("wide", best.wide, {tile.wide for tile in tiles})

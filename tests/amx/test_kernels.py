@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
 import tvm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tvmopt.schedules import _amx_tile
 
+from benchmarks import amx
 from tests.lowering.harness import call, check, store
 from tests.lowering.strategies import activation_matmuls, convolutions, matmuls, outputs_for, params, tensor, weights
 from tests.schedules.convolutions import CASES, conv, matmul
@@ -27,19 +30,24 @@ from .conftest import Emulator
 
 pytestmark = [pytest.mark.hardware("AVX512-VNNI"), pytest.mark.usefixtures("emulator")]
 
-TILES = sorted(CASES.keys() - {"one row", "strided 1x1"})
-"""Cases that are large enough."""
+VECTORS = {"one row", "one step", "strided 1x1", "many small groups"}
+"""Cases that are too small for tiles."""
 
 several = settings(max_examples=20, deadline=None)
 
 
+always = mock.patch.object(_amx_tile, "MARGIN", np.inf)
+"""Tiles for all contractions, whatever they cost."""
+
+
+@always
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", CASES)
 def test_cases(emulator: Emulator, target: Target, name: str, threads: int) -> None:
     before = emulator.executed()["tdp"]
     region, inputs = CASES[name]
     check(region, *inputs, target=target, threads=threads)
-    assert (emulator.executed()["tdp"] > before) == (name in TILES)
+    assert emulator.executed()["tdp"] > before
 
 
 @st.composite
@@ -60,6 +68,7 @@ def large_convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
     return region, tensor((draw(st.integers(1, 2)), channels, *size), x.dtype)
 
 
+@always
 @given(case=large_convolutions() | convolutions(), shifted=st.booleans(), threads=st.integers(1, 2))
 @several
 def test_random_convolutions(target: Target, case: tuple[Conv, np.ndarray], shifted: bool, threads: int) -> None:
@@ -67,6 +76,7 @@ def test_random_convolutions(target: Target, case: tuple[Conv, np.ndarray], shif
     check(region, x, target=target, shifted=shifted, threads=threads)
 
 
+@always
 @given(case=matmuls() | activation_matmuls(), threads=st.integers(1, 2))
 @several
 def test_random_products(target: Target, case: tuple[MatMul, tuple[np.ndarray, ...]], threads: int) -> None:
@@ -74,6 +84,7 @@ def test_random_products(target: Target, case: tuple[MatMul, tuple[np.ndarray, .
     check(region, *inputs, target=target, threads=threads)
 
 
+@always
 @pytest.mark.parametrize("batch", [((2, 3), (3,)), ((3,), (2, 3)), ((2, 1), (1, 3)), ((2, 3), ())])
 def test_batches(emulator: Emulator, target: Target, batch: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     """Products of activations, of which one is the same for several of the other."""
@@ -84,6 +95,7 @@ def test_batches(emulator: Emulator, target: Target, batch: tuple[tuple[int, ...
     assert emulator.executed()["tdp"] > before
 
 
+@always
 def test_sums_wrap(target: Target) -> None:
     """Sums beyond int32, as vectors wrap them."""
     x, w = QParams.per_tensor(1.0, 0, "uint8"), QParams.per_tensor(1.0, 0, "int8")
@@ -91,6 +103,14 @@ def test_sums_wrap(target: Target) -> None:
     bias = np.full(16, [-(2**31), 2**31 - 1] * 8, np.int32)
     region = MatMul(x, w, weight, bias, None, (0, 0))
     check(region, np.full((64, 2**14), 255, np.uint8), target=target, threads=1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_choice(target: Target, name: str) -> None:
+    region, inputs = CASES[name]
+    task = extract.of(name, lowered(region, inputs, target)[0].func, target)
+    assert task is not None
+    assert task.rule == ("x86_vnni" if name in VECTORS else "x86_amx")
 
 
 SOME = {
@@ -130,6 +150,16 @@ def test_code(target: Target, name: str) -> None:
     assert not sums & loaded
     assert stored == sums
     assert "vpdpbusd" not in code
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_instructions_are_counted(emulator: Emulator, target: Target, name: str) -> None:
+    """The estimate's count of products is what runs."""
+    region, inputs = SOME[name]
+    task = extract.of(name, lowered(region, inputs, target)[0].func, target)
+    before = emulator.executed()["tdp"]
+    check(region, *inputs, target=target, threads=1)
+    assert emulator.executed()["tdp"] - before == amx.count(task).tdp
 
 
 def lowered(
