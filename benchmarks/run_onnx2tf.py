@@ -27,6 +27,7 @@ def main(model: str, calibration: str, output: str) -> None:
         output_signaturedefs=True,
         not_use_onnxsim=True,
         non_verbose=True,
+        replace_to_pseudo_operators=["erf"],  # TFLite has none
     )
     _, inputs = tf.saved_model.load("saved").signatures["serving_default"].structured_input_signature
     samples = np.load(calibration)

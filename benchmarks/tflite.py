@@ -20,6 +20,8 @@ from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
+import onnx
+from onnx import helper, numpy_helper
 
 from tvmopt.errors import InputError
 
@@ -56,14 +58,35 @@ def convert(name: str, python: str) -> None:
     samples = data.samples(name, models.CALIBRATION_SAMPLES, seed=2)
     script = Path(__file__).with_name("run_onnx2tf.py")
     with TemporaryDirectory() as folder:
-        calibration, output = Path(folder) / "calibration.npz", Path(folder) / "model.tflite"
+        source, calibration, output = (Path(folder) / name for name in ("model.onnx", "samples.npz", "model.tflite"))
+        onnx.save(padded_with_zeros(onnx.load(models.get(name))), source)
         np.savez(calibration, **{key: np.concatenate([sample[key] for sample in samples]) for key in samples[0]})
-        command = [python, str(script), str(models.get(name)), str(calibration), str(output)]
+        command = [python, str(script), str(source), str(calibration), str(output)]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode:
             reason = done.stderr.strip().splitlines()[-1]
             raise InputError(f"{python} cannot convert {name}: {reason}", hint="see python -m benchmarks.tflite --help")
         shutil.copyfile(output, FOLDER / f"{name}-{VARIANT}.tflite")
+
+
+def padded_with_zeros(model: onnx.ModelProto) -> onnx.ModelProto:
+    """MaxPool<pads>(Relu(x)) -> MaxPool(Pad(Relu(x))): the same where nothing is below 0.
+
+    TensorFlow has no such pads. onnx2tf would write them as the lowest float,
+    of which the quantizer makes a scale of 1e36.
+    """
+    producers = {name: node.op_type for node in model.graph.node for name in node.output}
+    for index, node in reversed(list(enumerate(model.graph.node))):
+        pads = next((attribute for attribute in node.attribute if attribute.name == "pads"), None)
+        if node.op_type == "MaxPool" and pads is not None and producers.get(node.input[0]) == "Relu":
+            begins, ends = pads.ints[: len(pads.ints) // 2], pads.ints[len(pads.ints) // 2 :]
+            name = f"{node.name}.pads"
+            model.graph.initializer.append(numpy_helper.from_array(np.array([0, 0, *begins, 0, 0, *ends]), name))
+            pad = helper.make_node("Pad", [node.input[0], name], [f"{node.name}.padded"])
+            node.attribute.remove(pads)
+            node.input[0] = pad.output[0]
+            model.graph.node.insert(index, pad)
+    return model
 
 
 @click.command(cls=Command, help=__doc__)

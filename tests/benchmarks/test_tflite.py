@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 from click.testing import CliRunner
+from onnx import ModelProto
 
 from benchmarks import tflite
+from benchmarks.models.graph import Graph
 
 
 @pytest.fixture
@@ -44,3 +48,19 @@ def test_what_is_missing_is_said(folder: Path, arguments: list[str], message: st
     result = CliRunner().invoke(tflite.main, arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())
+
+
+def test_padding_of_a_maximum_becomes_an_op_of_its_own() -> None:
+    def model() -> ModelProto:
+        g = Graph("pool")
+        x = g.op("Relu", "relu", g.input("x", (1, 2, 7, 7)))
+        return g.model(g.op("MaxPool", "y", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 0, 1, 2]), (1, 2, 4, 4))
+
+    x = np.random.default_rng(0).normal(size=(1, 2, 7, 7)).astype(np.float32)
+    before, after = model(), tflite.padded_with_zeros(model())
+    assert [node.op_type for node in after.graph.node] == ["Relu", "Pad", "MaxPool"]
+    want, have = (
+        onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+        for proto in (before, after)
+    )
+    np.testing.assert_array_equal(have[0], want[0])

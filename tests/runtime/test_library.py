@@ -88,6 +88,24 @@ def test_threads_do_not_disturb_each_other(model: Library) -> None:
     assert all(np.array_equal(y, x.sum(1) * 3) for x, y in zip(inputs, results, strict=True))
 
 
+def test_bound_inputs_are_read_again_and_outputs_written_again(model: Library) -> None:
+    first, second = np.ones((50, 40), "int32"), np.full((40, 50), 2, "int32").T
+    run, other = model.bind({"x": first}), model.bind({"x": second})
+    outputs = run()["y0"]
+    assert (outputs == 120).all()
+    first[:] = 3
+    assert (other()["y0"] == 240).all()
+    assert (model.run({"x": first})["y0"] == 360).all()
+    assert (outputs == 120).all()
+    assert run()["y0"] is outputs
+    assert (outputs == 360).all()
+
+
+def test_what_run_refuses_is_not_bound(model: Library) -> None:
+    with pytest.raises(InputError, match="has dtype float64"):
+        model.bind({"x": np.zeros((50, 40))})
+
+
 def test_many_runs_do_not_grow(model: Library) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1])
@@ -150,6 +168,7 @@ import tvmopt
 model = tvmopt.open({str(path)!r})
 x = {{"x": np.ones((50, 40), "int32")}}
 assert (model.run(x)["y0"] == 120).all()
+assert (model.bind(x)()["y0"] == 120).all()
 assert (model.run_async(x).result()["y0"] == 120).all()
 assert not {{"tvm", "onnx", "msgspec"}} & sys.modules.keys()
 """

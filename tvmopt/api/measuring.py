@@ -15,7 +15,7 @@ from .common import bound_shapes, log, path_of, samples_of, stage
 if TYPE_CHECKING:
     import onnx
 
-    from ..peers import Feeds, Runner
+    from ..peers import Runner
     from ..report.bench import Comparison
     from ..report.verify import Runnable, Verification
     from ..runtime import Artifact
@@ -97,7 +97,7 @@ def bench(
         _check_not_simulated(found, targets.get(target).accelerator)
         artifact = compile(model, target, threads=threads, sparsity=sparsity, records=records)
         feeds = next(iter(samples_of(model, None, 1)))
-        runners["tvmopt"] = _once(artifact, feeds)
+        runners["tvmopt"] = artifact.bind(feeds)
         for peer in vs:
             log.info("preparing %s", peer)
             try:
@@ -107,13 +107,9 @@ def bench(
     else:
         found, name, threads = model.manifest["target"], model.manifest["source"], model.manifest["threads"]
         _check_not_simulated(found, model.manifest.get("accelerator"))
-        runners["tvmopt"] = _once(model, next(iter(samples.random(model.inputs, {}, 1))))
+        runners["tvmopt"] = model.bind(next(iter(samples.random(model.inputs, {}, 1))))
         refused = dict.fromkeys(vs, "needs the ONNX model")
     return timing.compare(name, found, threads, runners, refused)
-
-
-def _once(artifact: Artifact, feeds: Feeds) -> Runner:
-    return lambda: artifact.run(feeds)
 
 
 def _check_not_simulated(target: str, accelerator: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import statistics
@@ -115,6 +116,16 @@ class Artifact:
         machine that the model was not compiled for.
         """
         return self.engine.run(inputs)
+
+    def bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], dict[str, np.ndarray]]:
+        """A function that computes the outputs of what ``inputs`` hold when it is called, without looking at them
+        again. It may give the same arrays every time, and is not for several threads at once.
+
+        Raises what ``run`` raises.
+        """
+        if isinstance(self.engine, Library):
+            return self.engine.bind(inputs)
+        return functools.partial(self.run, inputs)
 
     def run_async(self, inputs: Mapping[str, np.ndarray]) -> Future[dict[str, np.ndarray]]:
         """Start ``run`` in a thread of the artifact's own, of which there are as many as this process has CPUs, divided

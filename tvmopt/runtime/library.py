@@ -6,8 +6,9 @@ import ctypes
 import json
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -117,40 +118,63 @@ class Library:
         Raises InputError for a missing or unknown name, a wrong shape or a wrong dtype; ArtifactError where parts of
         the model are an accelerator's, and there is none.
         """
+        call = self._thread
+        if not hasattr(call, "workspace"):
+            self._prepare(call)
+        results, _kept = self._fill(call, inputs)
+        self._invoke(call)
+        return results
+
+    def bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], dict[str, np.ndarray]]:
+        """A function that computes the outputs of what ``inputs`` hold when it is called, into the same arrays every
+        time. It has a workspace of its own, and is not for several threads at once. Inputs that are not contiguous are
+        copied once, now. Raises what ``run`` raises.
+        """
+        call = SimpleNamespace()
+        self._prepare(call)
+        results, kept = self._fill(call, inputs)
+
+        def run() -> dict[str, np.ndarray]:
+            self._invoke(call)
+            return results
+
+        call.kept = kept
+        return run
+
+    def _fill(self, call: Any, inputs: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+        """Write the addresses of a call's inputs and of new outputs; the outputs, and the arrays that are read."""
         if len(inputs) != len(self._wanted):
             self._check_names(inputs)
-        call = self._call()
-        kept = []  # copies of inputs that are not contiguous live until the call is over
+        kept = []
         for i, (name, dtype, shape) in enumerate(self._wanted):
             array = inputs.get(name)
             if type(array) is not np.ndarray or array.dtype != dtype or array.shape != shape:
                 array = self._check(name, dtype, shape, inputs)
             if not array.flags.c_contiguous:
                 array = np.ascontiguousarray(array)
-                kept.append(array)
+            kept.append(array)
             call.inputs[i] = array.__array_interface__["data"][0]
         results = {}
         for i, (name, dtype, shape) in enumerate(self._given):
             results[name] = array = np.empty(shape, dtype)
             call.outputs[i] = array.__array_interface__["data"][0]
+        return results, kept
+
+    def _invoke(self, call: Any) -> None:
         if self._run(call.inputs, call.outputs, call.workspace):
             raise ArtifactError(f"the accelerator of {self.manifest['target']} failed, or there is none")
-        return results
 
     def pointer(self, name: str) -> ctypes.c_void_p:
         """A variable of the library that holds an address."""
         return ctypes.c_void_p.in_dll(self._library, name)
 
-    def _call(self) -> Any:
-        """This thread's workspace and the two arrays of addresses."""
-        call = self._thread
-        if not hasattr(call, "workspace"):
-            call.memory = np.empty(self.workspace_bytes + self._alignment, np.uint8)
-            address = call.memory.__array_interface__["data"][0]
-            call.workspace = address + -address % self._alignment
-            call.inputs = (ctypes.c_void_p * len(self._wanted))()
-            call.outputs = (ctypes.c_void_p * len(self._given))()
-        return call
+    def _prepare(self, call: Any) -> None:
+        """Give ``call`` a workspace and the two arrays of addresses."""
+        call.memory = np.empty(self.workspace_bytes + self._alignment, np.uint8)
+        address = call.memory.__array_interface__["data"][0]
+        call.workspace = address + -address % self._alignment
+        call.inputs = (ctypes.c_void_p * len(self._wanted))()
+        call.outputs = (ctypes.c_void_p * len(self._given))()
 
     def _check_names(self, inputs: Mapping[str, np.ndarray]) -> None:
         unknown = inputs.keys() - {name for name, _, _ in self._wanted}
