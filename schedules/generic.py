@@ -6,7 +6,7 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from . import _contraction, _depthwise, _loops
+from . import _contraction, _depthwise, _loops, _weight_only
 from ._common import Product
 
 
@@ -17,6 +17,8 @@ class Rule:
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule:
         """The schedule of ``func``."""
+        if func.attrs is not None and func.attrs.get("tvmopt.op") == "weight_only":
+            return _weight_only.schedule(func, tunable)
         product = Product.of(func)
         if product is None or product.depth > 1:
             return _loops.schedule(func, tunable)

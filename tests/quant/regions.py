@@ -21,6 +21,7 @@ from tvmopt.quant.regions import (
     Region,
     Softmax,
     Table,
+    WeightOnly,
 )
 
 Case = tuple[Region, tuple[np.ndarray, ...]]
@@ -81,6 +82,17 @@ def matmuls(draw: st.DrawFn) -> Case:
     y = draw(outputs_for(a, b, k))
     bias = None if draw(st.booleans()) else _bias(draw, n)
     return MatMul(a, b, weight, bias, y, (0, 0) if y is None else draw(clamps(y))), (left,)
+
+
+@st.composite
+def weight_onlys(draw: st.DrawFn) -> Case:
+    blocks, block, n = (draw(st.integers(1, 5)) for _ in range(3))
+    dtype = draw(st.sampled_from(["int8", "uint8"]))
+    weight, zero_point = tensor((blocks * block, n), dtype, 12), tensor((blocks, n), dtype, 13)
+    scale = np.linspace(0.01, 0.2, blocks * n, dtype=np.float32).reshape(blocks, n)
+    bias = draw(st.sampled_from([None, np.linspace(-1, 1, n, dtype=np.float32)]))
+    x = np.random.default_rng(14).normal(size=(*draw(st.sampled_from([(), (2,)])), 3, len(weight))).astype(np.float32)
+    return WeightOnly(weight, scale, zero_point, bias), (x,)
 
 
 @st.composite
@@ -151,5 +163,5 @@ def edges(draw: st.DrawFn) -> Case:
 
 
 regions: st.SearchStrategy[Case] = st.one_of(
-    convs(), matmuls(), binaries(), pools(), concats(), tables(), argmaxes(), edges()
+    convs(), matmuls(), weight_onlys(), binaries(), pools(), concats(), tables(), argmaxes(), edges()
 )

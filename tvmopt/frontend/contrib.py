@@ -35,6 +35,9 @@ SIGNATURES = {
     "FusedMatMul": _signature("A B", "alpha transA transB transBatchA transBatchB"),
     "Gelu": _signature("X"),
     "MatMulIntegerToFloat": _signature("A B a_scale b_scale a_zero_point? b_zero_point? bias?"),
+    "MatMulNBits": _signature(
+        "A B scales zero_points? g_idx? bias?", "K N accuracy_level bits block_size weight_prepacked"
+    ),
     "NhwcMaxPool": _signature("x", f"{_WINDOW} ceil_mode"),
     "QGemm": _signature(
         "A a_scale a_zero_point B b_scale b_zero_point C? y_scale? y_zero_point?", "alpha transA transB"

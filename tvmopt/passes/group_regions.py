@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import tvm
 from tvm import relax
 
 from ..quant.cost import computes_in_float
-from ..quant.regions import Conv, MatMul, Requantize, Softmax, Table
+from ..quant.regions import Conv, MatMul, Requantize, Softmax, Table, WeightOnly
 from ..quant.relax_form import Match, Scope, Unfit, read, to_function
 from ..quant.relax_form.read import HEAVY, MAXIMUM, max_pool
 from ..quant.relax_form.scope import Expr, Var, op_name
@@ -32,6 +33,7 @@ class GroupRegions:
 
         quantize(float ops(dequantize(x), ...)) -> region(x, ...)
         conv or matmul(dequantize(x), ...)      -> region(x, ...)   where the result is used in float
+        matmul(x, dequantize(constant))         -> region(x)        where x is float, too
         argmax(dequantize(x))                   -> region(x)
         max_pool(x), x of 8 bits                -> region(x)
         quantize(x) | dequantize(x), what is left of them -> region(x)
@@ -79,8 +81,8 @@ class _Group(Rewriter):
         try:
             if name in _READ or name in HEAVY:
                 match = read(var, self.old)
-                if isinstance(match.region, (Conv, MatMul)):
-                    self.check_not_shared(var)
+                if isinstance(match.region, (Conv, MatMul, WeightOnly)):
+                    self.check_not_shared(var, match.inputs)
                 if isinstance(match.region, Softmax) and self.requantize == "float":
                     raise Unfit("nn.softmax has no int8 form")
                 return match
@@ -104,12 +106,13 @@ class _Group(Rewriter):
             return None
         return match
 
-    def cone(self, root: Var) -> list[Var]:
-        """Variables that ``root`` is computed from, back to the dequantized ones, which are in it; in order."""
+    def cone(self, root: Var, inputs: Sequence[Expr] = ()) -> list[Var]:
+        """Variables that ``root`` is computed from, back to the dequantized ones, which are in it, and to ``inputs``,
+        which are not; in order."""
         found: dict[Var, None] = {}
 
         def walk(var: Var) -> None:
-            if var in found or var not in self.old.bindings:
+            if var in found or var in inputs or var not in self.old.bindings:
                 return
             value = self.old.bindings[var]
             if not (isinstance(value, relax.Call) and op_name(value) == "relax.dequantize"):
@@ -121,9 +124,9 @@ class _Group(Rewriter):
             walk(operand)
         return list(found)
 
-    def check_not_shared(self, root: Var) -> None:
+    def check_not_shared(self, root: Var, inputs: Sequence[Expr]) -> None:
         """Raise Unfit when a float value inside a region is used outside, where it would be computed again."""
-        cone = self.cone(root)
+        cone = self.cone(root, inputs)
         inside = Counter(v for var in [*cone, root] for v in operands(self.old.bindings[var]))
         for var in cone:
             if self.uses[var] > inside[var] and self.old.call(var, "relax.dequantize") is None:

@@ -17,7 +17,21 @@ import numpy as np
 
 from . import fixed, softmax
 from .params import QParams
-from .regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Softmax, Table
+from .regions import (
+    ArgMax,
+    Binary,
+    Clamp,
+    Concat,
+    Conv,
+    Dequantize,
+    MatMul,
+    Pool,
+    Quantize,
+    Region,
+    Softmax,
+    Table,
+    WeightOnly,
+)
 
 
 def requantize(acc: np.ndarray, multiplier: np.ndarray | np.floating, y: QParams, clamp: Clamp) -> np.ndarray:
@@ -161,6 +175,14 @@ def _(region: MatMul, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
         return finish(region, acc, m)
     value = acc.astype(np.float32) * m
     return value if region.bias is None or integer_bias else value + region.bias
+
+
+@run.register
+def _(region: WeightOnly, a: np.ndarray) -> np.ndarray:
+    block = len(region.weight) // len(region.scale)
+    scale, zero_point = (np.repeat(part, block, axis=0) for part in (region.scale, region.zero_point))
+    value = a @ ((region.weight.astype(np.int32) - zero_point).astype(np.float32) * scale)
+    return value if region.bias is None else value + region.bias
 
 
 def windows(size: int, kernel: int, stride: int, dilation: int, begin: int, end: int, ceil: bool = False) -> int:

@@ -84,6 +84,26 @@ class MatMul(Region):
 
 
 @dataclass(frozen=True, eq=False)
+class WeightOnly(Region):
+    """Matrix product of a float activation with a quantized constant: a [..., M, K] x b [K, N] -> float32 [..., M, N].
+
+    ``b = (weight - zero_point) * scale``, whose parameters ``block`` neighbours along K share: ONNX DequantizeLinear
+    (blocked since opset 21) and MatMul, com.microsoft MatMulNBits. The order in which products are summed is left open.
+
+    weight     : int8 or uint8 [K, N].
+    scale      : float32 [K / block, N].
+    zero_point : dtype of ``weight``, same shape as ``scale``.
+    bias       : float32 [N], or None.
+    """
+
+    kind: ClassVar[str] = "weight_only"
+    weight: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray
+    bias: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
 class Binary(Region):
     """Elementwise op of two quantized tensors with broadcasting. com.microsoft QLinearAdd / QLinearMul.
 

@@ -92,7 +92,7 @@ class Summary:
 def layers(model: Model, formats: Mapping[str, str]) -> list[Layer]:
     """Every op of a grouped model, in order. formats : of weights on a target, by the value that the op computes."""
     from ..quant.cost import call_cost, calls, composite_kind, computes_in_float, nbytes
-    from ..quant.regions import Conv, MatMul
+    from ..quant.regions import Conv, MatMul, WeightOnly
     from ..quant.relax_form import from_function
     from ..quant.relax_form.scope import op_name
     from ..quant.sparsity import analyse
@@ -113,6 +113,8 @@ def layers(model: Model, formats: Mapping[str, str]) -> list[Layer]:
         if composite_kind(model.mod, call) is not None:
             region = from_function(model.mod[call.op])
             layer = replace(layer, op=layer.op if region is None else describe(region), where="int8", reason="")
+            if isinstance(region, WeightOnly):
+                layer = replace(layer, where="float", reason="only its weight is quantized")
             if isinstance(region, (Conv, MatMul)) and region.weight is not None:
                 zeros = analyse(region)
                 layer = replace(

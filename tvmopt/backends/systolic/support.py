@@ -6,7 +6,7 @@ from functools import singledispatch
 
 import numpy as np
 
-from ...quant.regions import ArgMax, Conv, Dequantize, MatMul, Pool, Quantize, Region, Softmax
+from ...quant.regions import ArgMax, Conv, Dequantize, MatMul, Pool, Quantize, Region, Softmax, WeightOnly
 from ...target import Systolic
 from .arrange import arrange
 from .graph import Graph, Reshape, Step, Transpose
@@ -40,7 +40,7 @@ def _refuse(op: Region | Reshape | Transpose) -> str | None:
 
 
 @_refuse.register
-def _(op: Quantize | Dequantize) -> str | None:
+def _(op: Quantize | Dequantize | WeightOnly) -> str | None:
     return "float tensors are the host's"
 
 

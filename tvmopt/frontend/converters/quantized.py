@@ -40,7 +40,7 @@ def _quantize_linear(call: Call) -> Any:
 
 
 def _dequantize_linear(call: Call) -> Any:
-    """``(x - zero_point) * scale``. Blocks of a constant are multiplied out here: such weights become float."""
+    """``(x - zero_point) * scale``. Blocks of a constant become its rows, dequantized and moved into place."""
     x, scale, zero = (call.inputs[i] for i in range(3))
     axis, block = call.attributes.get("axis", 1), call.attributes.get("block_size", 0)
     result = ir.DataType(call.attributes.get("output_dtype", 0) or call.node.inputs[1].dtype).numpy().name
@@ -48,10 +48,9 @@ def _dequantize_linear(call: Call) -> Any:
         scale, zero, axis = _parameters(call, x, scale, zero, dtype_of(x), axis)
         y = op.dequantize(x, cast(call, scale, "float32"), zero, axis=axis, out_dtype="float32")
         return cast(call, y, result)
-    if all(isinstance(value, GenericConst) for value in (x, scale, zero) if value is not None):
-        zeros = None if zero is None else zero.value.numpy()
-        weight = _dequantize_blocks(x.value.numpy(), scale.value.numpy(), zeros, axis, block)
-        return constant(weight.astype(result))
+    constants = all(isinstance(value, GenericConst) for value in (x, scale, zero) if value is not None)
+    if constants and shape_of(x)[axis] % block == 0:
+        return cast(call, _dequantize_blocks(call, x, scale, zero, axis % x.ty.ndim, block), result)
     value = cast(call, x, "int32")
     if zero is not None:
         value = op.subtract(value, _spread(call, cast(call, zero, "int32"), x, axis, block))
@@ -59,12 +58,17 @@ def _dequantize_linear(call: Call) -> Any:
     return cast(call, op.multiply(op.astype(value, "float32"), scale), result)
 
 
-def _dequantize_blocks(x: np.ndarray, scale: np.ndarray, zero: np.ndarray | None, axis: int, block: int) -> np.ndarray:
-    value = x.astype(np.int32)
-    if zero is not None:
-        value = value - np.repeat(zero.astype(np.int32), block, axis).take(range(x.shape[axis]), axis)
-    scale = np.repeat(scale.astype(np.float32), block, axis).take(range(x.shape[axis]), axis)
-    return value.astype(np.float32) * scale
+def _dequantize_blocks(call: Call, x: Any, scale: Any, zero: Any, axis: int, block: int) -> Any:
+    """Of constants, whole blocks only."""
+    weight = np.moveaxis(x.value.numpy(), axis, -1)
+    scales = np.moveaxis(scale.value.numpy().astype(np.float32), axis, -1).reshape(-1)
+    zeros = np.zeros(1, weight.dtype) if zero is None else np.moveaxis(zero.value.numpy(), axis, -1).reshape(-1)
+    zeros = np.broadcast_to(zeros, scales.shape)
+    rows = op.dequantize(constant(weight.reshape(-1, block)), constant(scales), constant(zeros), 0, "float32")
+    value = call.bb.emit(op.reshape(call.bb.emit(rows), weight.shape))
+    order = list(range(weight.ndim - 1))
+    order.insert(axis, weight.ndim - 1)
+    return value if axis == weight.ndim - 1 else call.bb.emit(op.permute_dims(value, order))
 
 
 def _dynamic_quantize_linear(call: Call) -> Any:

@@ -12,7 +12,7 @@ from onnx_ir.passes import Sequential, common
 from ...errors import UnsupportedError
 from .. import contrib, qparams, shapes
 from ..fold import fold_constants
-from . import control, conv, dynamic, elementwise, fused, matmul, plain, pool, quantize, windows
+from . import control, conv, dynamic, elementwise, fused, matmul, nbits, plain, pool, quantize, windows
 from .builder import Builder, Rule
 from .functions import expand_functions
 
@@ -23,6 +23,7 @@ RULES: dict[tuple[str, str], Rule] = {
     **elementwise.RULES,
     **fused.RULES,
     **matmul.RULES,
+    **nbits.RULES,
     **plain.RULES,
     **pool.RULES,
     **quantize.RULES,

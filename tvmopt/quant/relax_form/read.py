@@ -10,9 +10,23 @@ from tvm import relax
 from .. import softmax
 from ..params import QParams
 from ..reference import quantize
-from ..regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Softmax
+from ..regions import (
+    ArgMax,
+    Binary,
+    Clamp,
+    Concat,
+    Conv,
+    Dequantize,
+    MatMul,
+    Pool,
+    Quantize,
+    Region,
+    Softmax,
+    WeightOnly,
+)
 from .scope import Expr, Quantized, Scope, Unfit, Var, is_8bit, op_name, static_shape
 from .table import read_table
+from .weight_only import blocked_matrix
 
 CONV = ("relax.nn.conv1d", "relax.nn.conv2d")
 CONV_TRANSPOSE = ("relax.nn.conv1d_transpose", "relax.nn.conv2d_transpose")
@@ -185,6 +199,8 @@ def _matmul(call: relax.Call, bias: Expr | None, y: QParams | None, clamp: Clamp
     dynamic = scope.quantized(call.args[0])
     if dynamic is not None and dynamic.params is None:
         return _dynamic_matmul(call, dynamic, bias, y, scope)
+    if dynamic is None and y is None and (matrix := blocked_matrix(call.args[1], scope)) is not None:
+        return _weight_only(call, matrix, bias, scope)
     a_tensor, a = scope.activation(call.args[0])
     if not _constant_operand(call.args[1], scope):
         b_tensor, b = scope.activation(call.args[1])
@@ -216,6 +232,22 @@ def _dynamic_matmul(call: relax.Call, a: Quantized, bias: Expr | None, y: QParam
             raise Unfit("its bias is quantized, but its input's scale is computed at run time")
         vector = _vector(values, weight.shape[1], call.ty.ndim - 1, call.ty.ndim)
     return Match(MatMul(None, b, weight, vector, None, NO_CLAMP), (a.tensor, a.scale, a.zero_point))
+
+
+def _weight_only(
+    call: relax.Call, matrix: tuple[np.ndarray, np.ndarray, np.ndarray], bias: Expr | None, scope: Scope
+) -> Match:
+    """The left operand is float, the right one a constant: see ``blocked_matrix``."""
+    weight, scale, zero_point = matrix
+    vector = None
+    if not isinstance(call.args[0], Var):
+        raise Unfit("its input is a constant")
+    if bias is not None:
+        values = scope.constant(bias)
+        if values is None:
+            raise Unfit("its bias is quantized, but its input is float")
+        vector = _vector(values, weight.shape[1], call.ty.ndim - 1, call.ty.ndim)
+    return Match(WeightOnly(weight, scale, zero_point, vector), (call.args[0],))
 
 
 def _matrix(expr: Expr, scope: Scope) -> tuple[np.ndarray, QParams]:

@@ -10,7 +10,21 @@ from tvm import relax
 
 from ..params import QParams
 from ..reference import dequantize as dequantize_array
-from ..regions import ArgMax, Binary, Clamp, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Softmax, Table
+from ..regions import (
+    ArgMax,
+    Binary,
+    Clamp,
+    Concat,
+    Conv,
+    Dequantize,
+    MatMul,
+    Pool,
+    Quantize,
+    Region,
+    Softmax,
+    Table,
+    WeightOnly,
+)
 from .scope import Expr, Var
 
 REQUANTIZE = "tvmopt.requantize"
@@ -117,6 +131,18 @@ def _(region: MatMul, body: relax.BlockBuilder, a: Var, *rest: Var) -> Expr:
         assert region.a is not None
         value = relax.op.add(body.emit(value), body.emit(_bias(region.bias, 0, region.a, region.b)))
     return _finish(body, value, region.y, region.clamp)
+
+
+@_write.register
+def _(region: WeightOnly, body: relax.BlockBuilder, a: Var) -> Expr:
+    """A row of the quantized constant is a block, so that its parameters go along an axis."""
+    length, outputs = region.weight.shape
+    blocks = np.ascontiguousarray(region.weight.T).reshape(region.scale.size, -1)
+    params = QParams(region.scale.T.reshape(-1), region.zero_point.T.reshape(-1), 0)
+    rows = body.emit(dequantized(relax.const(blocks), params))
+    right = body.emit(relax.op.permute_dims(body.emit(relax.op.reshape(rows, (outputs, length)))))
+    value = relax.op.matmul(a, right)
+    return value if region.bias is None else relax.op.add(body.emit(value), relax.const(region.bias))
 
 
 def _bias(values: np.ndarray, axis: int, x: QParams, w: QParams) -> Expr:
