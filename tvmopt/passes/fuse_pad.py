@@ -6,7 +6,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from ..quant.relax_form.read import CONV
+from ..quant.relax_form.products import CONV
 from ..quant.relax_form.scope import Expr, Unfit, Var, op_name
 from ..quant.relax_form.write import dequantized
 from .graph import Rewriter, rewrite

@@ -14,7 +14,8 @@ from tvm import relax
 from ..quant.cost import computes_in_float
 from ..quant.regions import Conv, MatMul, Requantize, Softmax, Table, WeightOnly
 from ..quant.relax_form import Match, Scope, Unfit, read, to_function
-from ..quant.relax_form.read import HEAVY, MAXIMUM, max_pool
+from ..quant.relax_form.products import HEAVY
+from ..quant.relax_form.read import MAXIMUM, max_pool
 from ..quant.relax_form.scope import Expr, Var, op_name
 from ..quant.relax_form.write import composite
 from .graph import Graph, Rewriter, operands, rewrite, substitute

@@ -11,7 +11,7 @@ import tvm
 from tvm import relax
 from tvm.ir import GenericConst, GlobalVar
 
-from .relax_form.read import CONV_TRANSPOSE, HEAVY
+from .relax_form.products import CONV_TRANSPOSE, HEAVY
 from .relax_form.scope import Expr, Scope, Unfit, op_name, static_shape
 from .sparsity import zero_tiles
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from tvm import relax
 
 from ..regions import Region
-from .read import Match, read
-from .scope import Scope, Unfit
+from .read import read
+from .scope import Match, Scope, Unfit
 from .write import REQUANTIZE, to_function
 
 __all__ = ["Match", "Scope", "Unfit", "from_function", "read", "to_function"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from tvm import relax
 
@@ -15,39 +13,19 @@ from ..regions import (
     Binary,
     Clamp,
     Concat,
-    Conv,
     Dequantize,
-    MatMul,
     Pool,
     Quantize,
-    Region,
     Softmax,
-    WeightOnly,
 )
-from .scope import Expr, Quantized, Scope, Unfit, Var, is_8bit, op_name, static_shape
+from .products import CHANNELS_FIRST, NO_CLAMP, constant_operand, multiply_accumulate, split_bias
+from .scope import Expr, Match, Scope, Unfit, Var, ints, is_8bit, op_name, static_shape
 from .table import read_table
-from .weight_only import blocked_matrix
 
-CONV = ("relax.nn.conv1d", "relax.nn.conv2d")
-CONV_TRANSPOSE = ("relax.nn.conv1d_transpose", "relax.nn.conv2d_transpose")
 AVERAGE = tuple(f"relax.nn.avg_pool{rank}d" for rank in (1, 2, 3))
 MAXIMUM = tuple(f"relax.nn.max_pool{rank}d" for rank in (1, 2, 3))
 GLOBAL = ("relax.mean", *(f"relax.nn.adaptive_avg_pool{rank}d" for rank in (1, 2, 3)))
-CHANNELS_FIRST = ("NCW", "NCHW", "NCDHW")
 BINARY = {"relax.add": "add", "relax.subtract": "sub", "relax.multiply": "mul"}
-HEAVY = ("relax.matmul", *CONV, *CONV_TRANSPOSE)
-"""Ops with multiply-accumulates: worth an int8 region even where their result stays float."""
-
-NO_CLAMP: Clamp = (0, 0)
-"""The ``clamp`` of regions with a float result, which has none."""
-
-
-@dataclass(frozen=True)
-class Match:
-    """A region found in a graph, and the tensors it is applied to, in the order of its parameters."""
-
-    region: Region
-    inputs: tuple[Expr, ...]
 
 
 def read(expr: Expr, scope: Scope) -> Match:
@@ -65,10 +43,10 @@ def read(expr: Expr, scope: Scope) -> Match:
         return Match(Dequantize(params), (tensor,))
     if op_name(call) == "relax.argmax":
         return _argmax(call, scope)
-    biased = _split_bias(expr, scope)
+    biased = split_bias(expr, scope)
     if biased is None:
         raise Unfit(f"{op_name(call).removeprefix('relax.')} has no int8 form with a float result")
-    return _multiply_accumulate(*biased, None, NO_CLAMP, scope)
+    return multiply_accumulate(*biased, None, NO_CLAMP, scope)
 
 
 def _per_tensor(call: relax.Call, scope: Scope) -> bool:
@@ -98,9 +76,9 @@ def _quantized(call: relax.Call, scope: Scope) -> Match:
     if y.axis is not None:
         raise Unfit("its result is quantized per channel")
     inner, clamp = _split_clamp(call.args[0], y, scope)
-    biased = _split_bias(inner, scope)
+    biased = split_bias(inner, scope)
     if biased is not None:
-        return _multiply_accumulate(*biased, y, clamp, scope)
+        return multiply_accumulate(*biased, y, clamp, scope)
     core = scope.value(inner)
     name = op_name(core) if isinstance(core, relax.Call) else ""
     if name in BINARY and all(_is_operand(arg, scope) for arg in core.args):
@@ -144,159 +122,6 @@ def _bounds(expr: Expr, scope: Scope) -> tuple[Expr, float, float] | None:
     return None
 
 
-def _split_bias(expr: Expr, scope: Scope) -> tuple[relax.Call, Expr | None] | None:
-    """The convolution or matrix product that ``expr`` is, and the constant that is added to it, if any."""
-    call = scope.call(expr, *HEAVY)
-    if call is not None:
-        return call, None
-    add = scope.call(expr, "relax.add")
-    for operand, other in (add.args, add.args[::-1]) if add is not None else ():
-        call = scope.call(operand, *HEAVY)
-        if call is not None and _constant_operand(other, scope):
-            return call, other
-    return None
-
-
-def _constant_operand(expr: Expr, scope: Scope) -> bool:
-    found = scope.quantized(expr)
-    return scope.constant(found.tensor if found is not None else expr) is not None
-
-
-def _multiply_accumulate(call: relax.Call, bias: Expr | None, y: QParams | None, clamp: Clamp, scope: Scope) -> Match:
-    if str(call.ty.dtype) != "float32":
-        raise Unfit(f"it computes in {call.ty.dtype}, not in float32")
-    if op_name(call) == "relax.matmul":
-        return _matmul(call, bias, y, clamp, scope)
-    return _conv(call, bias, y, clamp, scope)
-
-
-def _conv(call: relax.Call, bias: Expr | None, y: QParams | None, clamp: Clamp, scope: Scope) -> Match:
-    attrs = call.attrs
-    transposed = op_name(call) in CONV_TRANSPOSE
-    rank = call.ty.ndim
-    if str(attrs.data_layout) != CHANNELS_FIRST[rank - 3] or str(attrs.out_layout) != str(attrs.data_layout):
-        raise Unfit(f"its layout is {attrs.data_layout}, not channels first")
-    if str(attrs.kernel_layout) != (("IOW", "IOHW") if transposed else ("OIW", "OIHW"))[rank - 3]:
-        raise Unfit(f"its weight's layout is {attrs.kernel_layout}")
-    x_tensor, x = scope.activation(call.args[0])
-    weight, w = scope.weight(call.args[1])
-    groups = int(attrs.groups)
-    if w.axis not in (None, 1 if transposed else 0) or (transposed and groups > 1 and w.axis is not None):
-        raise Unfit(f"its weight is quantized along axis {w.axis}, not per output channel")
-    outputs = weight.shape[1] * groups if transposed else weight.shape[0]
-    integer_bias = _bias(bias, outputs, 1, rank, x, w, scope)
-    region = Conv(
-        x, w, weight, integer_bias, y, clamp,
-        strides=_ints(attrs.strides), padding=_ints(attrs.padding), dilations=_ints(attrs.dilation), groups=groups,
-        transposed=transposed, output_padding=_ints(attrs.output_padding) if transposed else (),
-    )  # fmt: skip
-    return Match(region, (x_tensor,))
-
-
-def _matmul(call: relax.Call, bias: Expr | None, y: QParams | None, clamp: Clamp, scope: Scope) -> Match:
-    if any(arg.ty.ndim < 2 for arg in call.args):
-        raise Unfit("one of its operands is a vector")
-    dynamic = scope.quantized(call.args[0])
-    if dynamic is not None and dynamic.params is None:
-        return _dynamic_matmul(call, dynamic, bias, y, scope)
-    if dynamic is None and y is None and (matrix := blocked_matrix(call.args[1], scope)) is not None:
-        return _weight_only(call, matrix, bias, scope)
-    a_tensor, a = scope.activation(call.args[0])
-    if not _constant_operand(call.args[1], scope):
-        b_tensor, b = scope.activation(call.args[1])
-        if bias is not None:
-            raise Unfit("a constant is added to a product of two activations")
-        return Match(MatMul(a, b, None, None, y, clamp), (a_tensor, b_tensor))
-    weight, b = _matrix(call.args[1], scope)
-    shape = (weight.shape[1], call.ty.ndim - 1, call.ty.ndim)
-    real = None if bias is None else scope.constant(bias)
-    vector: np.ndarray | None = None
-    if real is not None and y is None:
-        vector = _vector(real, *shape)  # a float result takes its float bias as it is
-    elif bias is not None:
-        vector = _bias(bias, *shape, a, b, scope)
-    return Match(MatMul(a, b, weight, vector, y, clamp), (a_tensor,))
-
-
-def _dynamic_matmul(call: relax.Call, a: Quantized, bias: Expr | None, y: QParams | None, scope: Scope) -> Match:
-    """The left operand's scale and zero point are computed at run time; the result is float."""
-    if y is not None:
-        raise Unfit("its input's scale is computed at run time, its result's is not")
-    weight, b = _matrix(call.args[1], scope)
-    if not is_8bit(np.dtype(str(a.tensor.ty.dtype))) or a.scale.ty.ndim != 0 or a.zero_point.ty.ndim != 0:
-        raise Unfit("its input is not quantized per tensor to 8 bits")
-    vector = None
-    if bias is not None:
-        values = scope.constant(bias)
-        if values is None:
-            raise Unfit("its bias is quantized, but its input's scale is computed at run time")
-        vector = _vector(values, weight.shape[1], call.ty.ndim - 1, call.ty.ndim)
-    return Match(MatMul(None, b, weight, vector, None, NO_CLAMP), (a.tensor, a.scale, a.zero_point))
-
-
-def _weight_only(
-    call: relax.Call, matrix: tuple[np.ndarray, np.ndarray, np.ndarray], bias: Expr | None, scope: Scope
-) -> Match:
-    """The left operand is float, the right one a constant: see ``blocked_matrix``."""
-    weight, scale, zero_point = matrix
-    vector = None
-    if not isinstance(call.args[0], Var):
-        raise Unfit("its input is a constant")
-    if bias is not None:
-        values = scope.constant(bias)
-        if values is None:
-            raise Unfit("its bias is quantized, but its input is float")
-        vector = _vector(values, weight.shape[1], call.ty.ndim - 1, call.ty.ndim)
-    return Match(WeightOnly(weight, scale, zero_point, vector), (call.args[0],))
-
-
-def _matrix(expr: Expr, scope: Scope) -> tuple[np.ndarray, QParams]:
-    weight, b = scope.weight(expr)
-    if weight.ndim != 2:
-        raise Unfit(f"its weight has {weight.ndim} dimensions")
-    if b.axis not in (None, 1):
-        raise Unfit("its weight is quantized along the reduced axis, not per output column")
-    return weight, b
-
-
-def _vector(array: np.ndarray, length: int, axis: int, rank: int) -> np.ndarray:
-    """A constant that is added along ``axis`` of a tensor of ``rank`` dimensions, as [length]."""
-    shape = (1,) * (rank - array.ndim) + array.shape
-    if len(shape) != rank or shape[axis] not in (1, length) or array.size != shape[axis]:
-        raise Unfit("the constant added to it is not one value per output channel")
-    return np.broadcast_to(array.reshape(-1), (length,)).copy()
-
-
-def _bias(expr: Expr | None, length: int, axis: int, rank: int, x: QParams, w: QParams, scope: Scope) -> np.ndarray:
-    """The bias as int32 [length] in units of ``x.scale * w.scale``.
-
-    An int32 bias whose scale is that product (within 1 %) is taken as it is, as ONNX Runtime does; any other
-    constant is rounded to it, half to even.
-    """
-    if expr is None:
-        return np.zeros(length, np.int32)
-    unit = (x.scale * w.scale).astype(np.float32)
-    found = scope.quantized(expr)
-    array = scope.constant(expr if found is None else found.tensor)
-    if array is None or (found is not None and found.params is None):
-        raise Unfit("its bias is computed")
-    if found is None:
-        real = _vector(array, length, axis, rank)
-    else:
-        params = found.params
-        assert params is not None
-        scale, zero_point = params.along(array.ndim)
-        values = _vector(array.astype(np.int64) - zero_point.astype(np.int64), length, axis, rank)
-        scales = _vector(np.broadcast_to(scale, array.shape), length, axis, rank)
-        if np.allclose(scales, unit, rtol=1e-2, atol=0):
-            return values.astype(np.int32)
-        real = values * scales
-    integer = np.rint(real.astype(np.float32) / unit)
-    if not np.all(np.abs(integer) < 2.0**31):
-        raise Unfit("its bias does not fit 32 bits")
-    return integer.astype(np.int32)
-
-
 def _is_operand(expr: Expr, scope: Scope) -> bool:
     """Whether expr is a quantized activation, or a quantized constant of more than one element."""
     found = scope.quantized(expr)
@@ -309,10 +134,10 @@ def _is_operand(expr: Expr, scope: Scope) -> bool:
 def _binary(call: relax.Call, y: QParams, clamp: Clamp, scope: Scope) -> Match:
     op = BINARY[op_name(call)]
     first, second = call.args
-    if _constant_operand(first, scope) and op != "sub":
+    if constant_operand(first, scope) and op != "sub":
         first, second = second, first
     a_tensor, a = scope.activation(first)
-    if not _constant_operand(second, scope):
+    if not constant_operand(second, scope):
         b_tensor, b = scope.activation(second)
         return Match(Binary(op, a, b, None, y, clamp), (a_tensor, b_tensor))
     constant, b = scope.weight(second)
@@ -337,8 +162,8 @@ def _windowed_pool(call: relax.Call, x: QParams, y: QParams) -> Pool:
         raise Unfit(f"its layout is {attrs.layout}, not channels first")
     average = op_name(call) in AVERAGE
     return Pool(
-        "average" if average else "max", x, y, _ints(attrs.pool_size), _ints(attrs.strides), _ints(attrs.padding),
-        _ints(attrs.dilation), bool(attrs.ceil_mode), average and bool(attrs.count_include_pad),
+        "average" if average else "max", x, y, ints(attrs.pool_size), ints(attrs.strides), ints(attrs.padding),
+        ints(attrs.dilation), bool(attrs.ceil_mode), average and bool(attrs.count_include_pad),
     )  # fmt: skip
 
 
@@ -356,7 +181,7 @@ def _global_pool(call: relax.Call, x: QParams, y: QParams) -> Pool:
         raise Unfit("it reduces a symbolic dimension")
     ones = (1,) * (len(shape) - 2)
     op = "max" if op_name(call) == "relax.max" else "average"
-    return Pool(op, x, y, _ints(shape[2:]), ones, (0,) * (2 * len(ones)), ones)
+    return Pool(op, x, y, ints(shape[2:]), ones, (0,) * (2 * len(ones)), ones)
 
 
 def max_pool(call: relax.Call) -> Match:
@@ -396,7 +221,3 @@ def _argmax(call: relax.Call, scope: Scope) -> Match:
     if call.attrs.axis is None:
         raise Unfit("it looks for the largest of all elements")
     return Match(ArgMax(x, int(call.attrs.axis) % call.args[0].ty.ndim, bool(call.attrs.keepdims)), (tensor,))
-
-
-def _ints(values: Expr) -> tuple[int, ...]:
-    return tuple(int(value) for value in values)

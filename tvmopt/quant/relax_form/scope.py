@@ -11,6 +11,7 @@ from tvm.ir import GenericConst
 from tvm.relax import Expr, Var
 
 from ..params import QParams
+from ..regions import Region
 
 
 class Unfit(Exception):
@@ -32,6 +33,14 @@ class Quantized:
     params: QParams | None
     scale: Expr
     zero_point: Expr
+
+
+@dataclass(frozen=True)
+class Match:
+    """A region found in a graph, and the tensors it is applied to, in the order of its parameters."""
+
+    region: Region
+    inputs: tuple[Expr, ...]
 
 
 class Scope:
@@ -136,6 +145,11 @@ def static_shape(type_: relax.Type) -> tuple[int, ...] | None:
     if not isinstance(shape, relax.ShapeExpr) or not all(hasattr(size, "value") for size in shape):
         return None
     return tuple(int(size) for size in shape)
+
+
+def ints(values: Expr) -> tuple[int, ...]:
+    """Numbers of an attribute or of a static shape."""
+    return tuple(int(value) for value in values)
 
 
 def is_8bit(dtype: np.dtype) -> bool:
