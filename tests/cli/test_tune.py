@@ -50,6 +50,7 @@ def test_tune_then_compile(model: Path, tmp_path: Path) -> None:
     again = invoke("tune", model, "--records", records, "--budget", "1trials")
     assert again.exit_code == 0
     assert "1 trials in" in again.stdout
+    assert f"tvmopt compile {model} -t host --records {records} -o OUT" in again.stdout
 
     verified = json.loads(invoke("verify", model, "--records", records, "--samples", "2", "--json").stdout)
     assert verified["max_lsb"] == 0

@@ -61,6 +61,8 @@ def test_written_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert last.tags.count("tr") == 3
     assert last.tags.count("svg") >= 3
     assert last.text.count(NAME) == 2
+    assert last.tags.count("text") == 3
+    assert str(tmp_path / "r.db") in last.text
     assert "% of the budget (200trials)" in Seen(texts[1]).text
     assert {one.name for one in tmp_path.iterdir() if "page" in one.name} == {"page.html"}
 
@@ -83,6 +85,7 @@ def test_table_and_line(tmp_path: Path) -> None:
 
     lines: list[str] = []
     campaign = tune(tmp_path / "r.db", lambda campaign: lines.append(live.line(campaign)))
+    assert lines[0] == "default schedules first: 0 of 2 tasks in 0 s"
     assert "to go" in lines[2]
     assert "to go" not in lines[-1]
     assert "200 trials" in lines[-1]
@@ -90,3 +93,7 @@ def test_table_and_line(tmp_path: Path) -> None:
     console = Console(width=200, record=True, file=(tmp_path / "table").open("w"))
     console.print(live.table(campaign))
     assert console.export_text().count(NAME) == 2
+    narrow = Console(width=72, record=True, file=(tmp_path / "narrow").open("w"))
+    narrow.print(live.table(campaign))
+    gains = [f"{state.gain:.2f}x" for state in campaign.states]
+    assert all(gain in narrow.export_text(clear=False) for gain in gains)

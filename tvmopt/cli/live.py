@@ -53,6 +53,9 @@ class Live:
 def line(campaign: Campaign) -> str:
     """Where the campaign is, in one line."""
     now = campaign.past[-1]
+    known = sum(bool(state.times) for state in campaign.states)
+    if known < len(campaign.states) and not campaign.over:
+        return f"default schedules first: {known} of {len(campaign.states)} tasks in {_duration(now.seconds)}"
     spent = min(1.0, campaign.budget.spent(campaign.past))
     reasons: Counter[str] = sum((state.failures for state in campaign.states), Counter())
     failures = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "none"
@@ -64,16 +67,19 @@ def line(campaign: Campaign) -> str:
 
 
 def table(campaign: Campaign) -> Table:
-    """Where every task is."""
+    """Where every task is: microseconds of a call, share of all the time, and as ``ranks`` the correlation of
+    predicted and measured ones."""
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, title=line(campaign), title_justify="left", title_style="")
-    for name in ("task", "trials", "best us", "gain", "share", "ranks", "failures"):
-        shown.add_column(name, justify="left" if name == "task" else "right", no_wrap=True)
+    for name in ("task", "calls", "trials", "best us", "gain", "share", "ranks", "failures"):
+        shown.add_column(name, justify="left" if name == "task" else "right", no_wrap=name != "task")
     states = sorted(campaign.states, key=lambda state: -state.seconds)
     for state in states[:ROWS]:
         shown.add_row(
-            state.task.name.replace("[", "\\["),
+            Text(state.task.name, no_wrap=True, overflow="ellipsis"),  # what a narrow terminal has no room for
+            str(state.task.weight),
             str(len(state.times)),
             f"{state.times[state.best] * 1e6:.2f}" if state.seconds else "-",
             f"{state.gain:.2f}x",

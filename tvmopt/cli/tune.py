@@ -79,5 +79,7 @@ def command(
             f"{records}: {result.trials} trials in {result.seconds:.0f} s, {result.failed} failed; "
             f"{result.baseline_us:.1f} -> {result.best_us:.1f} us, {result.gain:.3f}x faster than the default schedules"
         )
+        same = f"-t {target} --records {records}" + (f" --threads {threads}" if threads > 1 else "")
+        click.echo(f"to use it: tvmopt compile {models[0]} {same} -o OUT")
     if result.interrupted:
         raise KeyboardInterrupt

@@ -11,6 +11,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ..errors import TuningError
+from .state import JUDGED
 
 if TYPE_CHECKING:
     from .campaign import Campaign
@@ -32,17 +33,28 @@ table { border-collapse: collapse; width: 100% } th, td { padding: .3em .7em; te
 th { border-bottom: 1px solid #999; font-weight: 600 } th:first-child, td:first-child { text-align: left }
 tr:nth-child(even) { background: #f5f5f5 } svg { vertical-align: middle; background: #fff; border: 1px solid #ddd }
 polyline { fill: none; stroke: #06c; stroke-width: 1.5; vector-effect: non-scaling-stroke }
+dl { display: grid; grid-template-columns: max-content auto; gap: .2em 1em } dt { font-weight: 600 } dd { margin: 0 }
 </style>
 <h1>$title</h1>
 <p>$summary</p>
-<h2>Time of all tasks, from the default schedules on</h2>
+<h2>Times faster than with the default schedules, by minutes</h2>
 $model
-<h2>Tasks</h2>
+<h2>Tasks, by their share of the time</h2>
 <table>
-<tr><th>task<th>calls<th>trials<th>default, us<th>best, us<th>gain<th>share of time<th>best so far<th>rank correlation
+<tr><th>task<th>calls<th>trials<th>default, us<th>best, us<th>gain<th>share<th>best so far<th>ranks
 <th>failures
 $rows
 </table>
+<dl>
+<dt>calls<dd>by all models together, which the share counts; microseconds are of one call
+<dt>best so far<dd>time of the fastest candidate, by trials
+<dt>ranks<dd>of candidates as the cost model predicted them and as measured, the latest $judged: their correlation, by
+trials, between -1 and 1 (predicted perfectly)
+<dt>failures<dd>candidates that were not built, crashed, were too slow to finish, or gave other results than the default
+schedule; none of them is ever used
+</dl>
+<p>Everything is in <code>$records</code>: <code>tvmopt records best</code> lists what compiling with
+<code>--records</code> takes; <code>tvmopt tune</code> with the same records goes on.</p>
 </html>
 """)
 
@@ -71,7 +83,8 @@ def render(campaign: Campaign) -> str:
     """The page."""
     now = campaign.past[-1]
     spent = min(1.0, campaign.budget.spent(campaign.past))
-    model = [(at.seconds, at.total) for at in campaign.past if at.total]
+    model = [(at.seconds / 60, campaign.baseline / at.total) for at in campaign.past if at.total]
+    states = sorted(campaign.states, key=lambda state: -state.seconds)
     state = "over" if campaign.over else f"{spent:.0%} of the budget ({escape(campaign.budget.text)})"
     return _PAGE.substitute(
         refresh="" if campaign.over else f'<meta http-equiv="refresh" content="{2 * SECONDS}">\n',
@@ -79,8 +92,10 @@ def render(campaign: Campaign) -> str:
         summary=f"{campaign.baseline * 1e6:.1f} us &rarr; {campaign.total * 1e6:.1f} us in "
         f"{len(campaign.states)} tasks; {now.trials} trials, {campaign.failed} failed, "
         f"{now.seconds / 60:.1f} min, {state}",
-        model=_curve(model, 900, 200, floor=0.0),
-        rows="\n".join(_row(state, campaign.total) for state in campaign.states),
+        model=_curve(model, 900, 200, floor=1.0, labels=True),
+        rows="\n".join(_row(state, campaign.total) for state in states),
+        judged=JUDGED,
+        records=escape(str(campaign.records.path)),
     )
 
 
@@ -104,9 +119,17 @@ def _row(state: State, total: float) -> str:
 
 
 def _curve(
-    points: Sequence[tuple[float, float]], width: int, height: int, floor: float = math.inf, ceiling: float = -math.inf
+    points: Sequence[tuple[float, float]],
+    width: int,
+    height: int,
+    floor: float = math.inf,
+    ceiling: float = -math.inf,
+    labels: bool = False,
 ) -> str:
-    """An SVG polyline, scaled to what it shows; ``floor`` and ``ceiling`` are shown in any case."""
+    """An SVG polyline, scaled to what it shows; ``floor`` and ``ceiling`` are shown in any case.
+
+    labels : write the ends of both axes beside them.
+    """
     if len(points) < 2:
         return ""
     points = [*points[:: -(-len(points) // POINTS)], points[-1]]
@@ -114,8 +137,12 @@ def _curve(
     low, high = min(floor, *ys), max(ceiling, *ys)
     scaled = zip(_scaled(xs, min(xs), max(xs), width), _scaled(ys, high, low, height), strict=True)
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in scaled)
-    label = f"from {ys[0]:.3g} to {ys[-1]:.3g}"
-    return f'<svg width="{width}" height="{height}" role="img" aria-label="{label}"><polyline points="{path}"/></svg>'
+    ends = ((4, 14, "start", high), (4, height - 6, "start", low), (width - 4, height - 6, "end", max(xs)))
+    texts = "".join(f'<text x="{x}" y="{y}" text-anchor="{to}">{value:.4g}</text>' for x, y, to, value in ends)
+    return (
+        f'<svg width="{width}" height="{height}" role="img" aria-label="from {ys[0]:.3g} to {ys[-1]:.3g}">'
+        f'<polyline points="{path}"/>{texts if labels else ""}</svg>'
+    )
 
 
 def _scaled(values: Iterable[float], first: float, last: float, length: int) -> list[float]:
