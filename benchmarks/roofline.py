@@ -116,8 +116,9 @@ def measure(name: str, top: Ceilings) -> Roof:
     tasks = extract.of_module(mod, target)
     times = _times(tasks.values(), target)
     layers = []
+    products = {_plain(str(result)): str(product) for result, product in dict(mod.get_attr("tvmopt.products")).items()}
     for tensor, function in extract.called(mod):
-        layer, task = known.get(_plain(tensor)), tasks.get(function)
+        layer, task = known.get(_plain(products.get(_plain(tensor), tensor))), tasks.get(function)
         if layer is not None and task is not None and task.workload in times:
             moved = sum(buffer.nbytes for buffer in inputs.buffers(task.func))
             bound = max(layer.macs / top.macs, moved / top.cache_bytes) * 1e6

@@ -96,7 +96,8 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     sch.unroll(p1)
     sch.unroll(b2)
     for loop in (b0, g0, p0, b1, b2, *([lane] if packed == 1 else [])):
-        sch.annotate(loop, "pragma_loop_partition_hint", 1)
+        if int(sch.get(loop).extent) > 1:  # a loop of one stays one if it is annotated, and LLVM moves loads before it
+            sch.annotate(loop, "pragma_loop_partition_hint", 1)
     if packed == 1:
         sch.vectorize(lane)
     else:

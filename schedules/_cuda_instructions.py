@@ -72,11 +72,11 @@ __forceinline__ __device__ void tvmopt_dp4a(int *c, int a, int b) {
   asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(*c) : "r"(a), "r"(b));
 }
 """,
-    "tvmopt_store4": """
-__forceinline__ __device__ void tvmopt_store4(void *to, const void *from) { *(int *)to = *(const int *)from; }
+    "tvmopt_move4": """
+__forceinline__ __device__ void tvmopt_move4(void *to, const void *from) { *(int *)to = *(const int *)from; }
 """,
-    "tvmopt_store8": """
-__forceinline__ __device__ void tvmopt_store8(void *to, const void *from) { *(int2 *)to = *(const int2 *)from; }
+    "tvmopt_move8": """
+__forceinline__ __device__ void tvmopt_move8(void *to, const void *from) { *(int2 *)to = *(const int2 *)from; }
 """,
 }
 
@@ -93,6 +93,6 @@ def call(name: str, *args: Expr) -> Expr:
     mma_sp(c, a, b, e)      : c[16, 8] += a[16, 64] (s8, 2:4) b[64, 8] (u8); e says where a's pairs were.
     load16(to, from)        : 16 bytes to registers.
     dp4a(c, a, b)           : *c += the products of four u8 and four s8.
-    store4(to, from), store8(to, from) : 4 or 8 bytes from registers to global memory.
+    move4(to, from), move8(to, from) : 4 or 8 bytes between registers and global memory.
     """
     return call_intrin("", "tirx.cuda.func_call", f"tvmopt_{name}", *args, StringImm(_SOURCES[f"tvmopt_{name}"]))

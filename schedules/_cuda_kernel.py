@@ -131,7 +131,10 @@ class _Builder:
             tirx.decl_buffer((count,), "int32", name, scope="local", data_alignment=16)
             for name, count in (("sums", multiply.sums), ("operands", multiply.scratch))
         )
+        self.other = next((read.source for read in self.out.reads if read.source.name == "other"), None)
         self.y = tirx.decl_buffer((8,), str(self.out.writes[0].source.dtype), "y", scope="local", data_alignment=8)
+        dtype = "uint8" if self.other is None else str(self.other.dtype)
+        self.z = tirx.decl_buffer((8,), dtype, "z", scope="local", data_alignment=8)
         self.analyzer = Analyzer()
 
     def build(self) -> PrimFunc:
@@ -176,6 +179,7 @@ class _Builder:
             )
 
         buffers = [self.x, self.w, *([] if self.positions is None else [self.e]), self.c, self.r, self.y]
+        buffers += [] if self.other is None else [self.z]
         return tirx.SeqStmt(
             [
                 *(tirx.AllocBuffer(buffer) for buffer in buffers),
@@ -301,19 +305,25 @@ class _Builder:
         *place, channel_axis = (axis.var for axis in self.out.iter_vars)
         bytes_ = str(out.dtype) in ("int8", "uint8")
 
-        def element(row: Expr, channel: Expr, register: int) -> tuple[Expr, list[Expr]]:
+        def element(row: Expr, channel: Expr, register: int, in_z: int | None) -> tuple[Expr, list[Expr]]:
+            """A result, and where it goes. in_z : where the other tensor's element has been loaded to."""
             known = {**dict(zip(place, unravel(row, self.space), strict=True)), channel_axis: channel}
             value = read_from(self.out.body.value, self.sums, lambda _: self.c[register])
+            if self.other is not None and in_z is not None:
+                value = read_from(value, self.other, lambda _: self.z[in_z])
             return substitute(value, known), [substitute(index, known) for index in self.out.body.indices]
 
         stores = []
         for row, channel, registers in self.multiply.groups(thread):
             row, channel = first_row + row, first_channel + channel
-            each = [element(row, channel + j, register) for j, register in enumerate(registers)]
+            together = bytes_ and channels % len(registers) == 0
+            each = [element(row, channel + j, i, j if together else None) for j, i in enumerate(registers)]
             body: list[Stmt]
-            if bytes_ and channels % len(registers) == 0:
-                body = [tirx.BufferStore(self.y, value, [j]) for j, (value, _) in enumerate(each)]
-                body.append(run(f"store{len(registers)}", at(out, *each[0][1]), at(self.y, 0)))
+            if together:
+                move, first = f"move{len(registers)}", each[0][1]
+                body = [] if self.other is None else [run(move, at(self.z, 0), at(self.other, *first))]
+                body += [tirx.BufferStore(self.y, value, [j]) for j, (value, _) in enumerate(each)]
+                body.append(run(move, at(out, *first), at(self.y, 0)))
             else:
                 body = [
                     tirx.IfThenElse(channel + j < channels, tirx.BufferStore(out, value, index), None)

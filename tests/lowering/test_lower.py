@@ -55,5 +55,5 @@ def test_what_is_left_of_main():
     functions = [f for f in lowered.mod.functions.values() if isinstance(f, tvm.tirx.PrimFunc)]
     assert (record.name, record.after) == (
         "Lower",
-        {"regions": 3, "sparse": 0, "inlined": 0, "functions": len(functions)},
+        {"regions": 3, "sparse": 0, "joined": 0, "inlined": 0, "functions": len(functions)},
     )

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from tests.lowering.strategies import tensor
+from tvmopt.quant import reference
 from tvmopt.quant.params import QParams
-from tvmopt.quant.regions import Conv, MatMul, Region
+from tvmopt.quant.regions import Binary, Conv, MatMul, Region, Residual
 
-A, B, Y = (QParams.per_tensor(scale, zero, "int8") for scale, zero in ((0.1, 3), (0.02, 0), (2.0, -5)))
+A, B, Y, OTHER = (QParams.per_tensor(scale, zero, "int8") for scale, zero in ((0.1, 3), (0.02, 0), (2.0, -5), (0.3, 7)))
 
 
 def conv(
@@ -41,6 +42,15 @@ def in_pairs(case: tuple[Region, tuple[np.ndarray, ...]]) -> tuple[Region, tuple
     return replace(region, weight=np.moveaxis(weight, -1, axis)), inputs
 
 
+def residual(case: tuple[Region, tuple[np.ndarray, ...]]) -> tuple[Region, tuple[np.ndarray, ...]]:
+    """The same, from which another tensor is subtracted."""
+    region, inputs = case
+    assert isinstance(region, Conv | MatMul)
+    combine = Binary("sub", Y, OTHER, None, A, (-100, 127))
+    other = tensor(reference.run(region, *inputs).shape, "int8", 3)
+    return Residual(region, combine, False), (*inputs, other)
+
+
 CASES = {
     "3x3": conv(64, 64, 3, 9),
     "3x3 with half a step to spare": conv(48, 40, 3, 6),
@@ -55,6 +65,8 @@ CASES = {
     "one step": matmul(70, 32, 32),
     "many rows": matmul(300, 128, 136),
     "to float": matmul(33, 64, 50, to_float=True),
+    "residual": residual(conv(32, 64, 3, 7)),
+    "residual of channels that are no multiple of 8": residual(matmul(70, 128, 33)),
 }
 
 PAIRS = {

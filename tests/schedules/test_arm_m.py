@@ -9,6 +9,7 @@ from tvmopt import target as targets
 
 from ..lowering.harness import check
 from ..lowering.strategies import convolutions
+from ..lowering.test_residual import residuals
 
 GENERIC = targets.get("x86/generic")
 
@@ -24,3 +25,11 @@ def scheduled(rule, vector_width):
 def test_random_convolutions(rule, vector_width, case, shifted):
     region, x = case
     check(region, x, target=scheduled(rule, vector_width), shifted=shifted, threads=1)
+
+
+@pytest.mark.parametrize(("rule", "vector_width"), [("arm_m", 32), ("arm_mve", 128)])
+@given(case=residuals())
+@settings(max_examples=10, deadline=None)
+def test_random_residuals(rule, vector_width, case):
+    region, inputs = case
+    check(region, *inputs, target=scheduled(rule, vector_width), threads=1)

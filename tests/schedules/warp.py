@@ -122,9 +122,10 @@ def load16(grid: Any, to: Any, source: Any) -> None:
     _write(grid, to, np.ascontiguousarray(_read(grid, source, 16)).view(np.int32))
 
 
-def store(grid: Any, to: Any, source: Any, size: int) -> None:
-    """A store of one or two words."""
-    assert (np.broadcast_to(to.index, grid.count)[grid.active] % size == 0).all(), "a vector at an odd address"
+def move(grid: Any, to: Any, source: Any, size: int) -> None:
+    """A load, or a store, of one or two words."""
+    for end in (to, source):
+        assert (np.broadcast_to(end.index, grid.count)[grid.active] % size == 0).all(), "a vector at an odd address"
     _write(grid, to, _read(grid, source, size))
 
 
@@ -143,6 +144,6 @@ FUNCTIONS = {
     "tvmopt_load16": load16,
     "tvmopt_mma": mma,
     "tvmopt_mma_sp": mma_sp,
-    "tvmopt_store4": partial(store, size=4),
-    "tvmopt_store8": partial(store, size=8),
+    "tvmopt_move4": partial(move, size=4),
+    "tvmopt_move8": partial(move, size=8),
 }

@@ -37,10 +37,17 @@ def saturate(value: Expr, zero_point: Expr | int, lo: Expr | int, hi: Expr | int
     It leaves at most a few hundred, and adding 1.5 * 2**23 to so small a number rounds it half to even into the
     low bits of the mantissa: no target needs a rounding instruction (SSE2 and Cortex-M4 have none).
     """
-    value = tirx.Max(value, _f32(lo - zero_point))
-    value = tirx.Min(value, _f32(hi - zero_point))
-    bits = tirx.reinterpret("int32", value + f32(_ROUND))
+    bits = tirx.reinterpret("int32", _clipped(value, lo - zero_point, hi - zero_point) + f32(_ROUND))
     return (bits + (zero_point - int(np.float32(_ROUND).view(np.int32)))).astype(dtype)
+
+
+def saturate_real(value: Expr, zero_point: int, lo: int, hi: int) -> Expr:
+    """The same with a float32 result. (A sum: TVM would take ``x + c - c`` for x.)"""
+    return _clipped(value, lo - zero_point, hi - zero_point) + f32(_ROUND) + f32(zero_point - _ROUND)
+
+
+def _clipped(value: Expr, lo: Expr | int, hi: Expr | int) -> Expr:
+    return tirx.Min(tirx.Max(value, _f32(lo)), _f32(hi))
 
 
 def rescale(value: Expr, multiplier: Expr, shift: Expr) -> Expr:
@@ -63,6 +70,20 @@ def _int64(value: Expr | int) -> Expr:
 def nearest(value: Expr) -> Expr:
     """``round_half_even(value)`` as int32, of a float32 ``value`` that is below 2**31. One instruction on x86."""
     return tirx.call_llvm_pure_intrin("int32", "llvm.lrint", value)
+
+
+def within(value: Expr, zero_point: int, lo: int, hi: int, dtype: str) -> Expr:
+    """``value + zero_point`` of an int32, which ``narrowed`` to ``dtype`` is that between lo and hi."""
+    value = value + zero_point
+    if hi < np.iinfo(dtype).max:
+        value = tirx.Min(value, hi)
+    return tirx.Max(value, lo) if lo > np.iinfo(dtype).min else value
+
+
+def narrowed(value: Expr, dtype: str) -> Expr:
+    """An int32 within the range of an 8-bit dtype."""
+    info = np.iinfo(dtype)
+    return tirx.Max(tirx.Min(value, int(info.max)), int(info.min)).astype(dtype)
 
 
 def _f32(value: Expr | int) -> Expr:

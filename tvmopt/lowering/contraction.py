@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 import tvm
 from tvm import te, tirx
 
-from .arith import Expr
-from .epilogue import DynamicEpilogue, Epilogue
+from .arith import Expr, narrowed
+from .epilogue import DynamicEpilogue
 from .packing import Packing
+from .residual import AnyEpilogue
 
 Place = Sequence[Expr]
 """Index of one position of the output, channels excluded."""
@@ -73,11 +74,11 @@ def finish(
     inputs: Sequence[te.Tensor],
     acc: te.Tensor,
     channels: int,
-    epilogue: Epilogue | DynamicEpilogue,
+    epilogue: AnyEpilogue,
     form: Packing,
     correction: Callable[[Place, Expr], Expr] | None = None,
 ) -> tvm.tirx.PrimFunc:
-    """The function of ``inputs`` whose output [*space, channels] is ``epilogue(sum, channel)`` at every place.
+    """The function of ``inputs`` whose output [*space, channels] is ``epilogue(sum, *place, channel)`` at every place.
 
     correction : what is added to the sum at ``(place, channel)``.
     """
@@ -88,7 +89,7 @@ def finish(
 def requantized(
     acc: te.Tensor,
     shape: Sequence[int],
-    epilogue: Epilogue | DynamicEpilogue,
+    epilogue: AnyEpilogue,
     form: Packing,
     correction: Callable[[Place, Expr], Expr] | None = None,
 ) -> te.Tensor:
@@ -97,15 +98,15 @@ def requantized(
     The latter where whole vectors of them are made bytes by one instruction.
     """
 
-    def element(value: Callable[[Expr, Expr], Expr]) -> Callable[..., Expr]:
+    def element(value: Callable[..., Expr]) -> Callable[..., Expr]:
         def at(*index: Expr) -> Expr:
             *place, channel = index
             total = acc(*place, channel // form.lanes, channel % form.lanes)
-            return value(total if correction is None else total + correction(place, channel), channel)
+            return value(total if correction is None else total + correction(place, channel), *index)
 
         return at
 
-    if isinstance(epilogue, Epilogue) and epilogue.bounded and form.narrows and shape[-1] % form.lanes == 0:
+    if not isinstance(epilogue, DynamicEpilogue) and epilogue.bounded and form.narrows and shape[-1] % form.lanes == 0:
         scaled = te.compute(shape, element(epilogue.rounded), name="scaled")
-        return te.compute(shape, lambda *index: epilogue.saturated(scaled(*index)), name="out")
+        return te.compute(shape, lambda *index: narrowed(scaled(*index), epilogue.dtype), name="out")
     return te.compute(shape, element(epilogue), name="out")

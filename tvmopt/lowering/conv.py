@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 from tvm import te
 
-from ..quant.regions import Conv
+from ..quant.regions import Conv, Residual
 from ..target import Target
 from .arith import Expr
 from .contraction import Place, Read, contract, finish, rows
@@ -21,6 +21,7 @@ from .dispatch import activation, as_stored, lower, wants
 from .epilogue import Epilogue
 from .kernel import Kernel, Stored
 from .packing import Packing, choose
+from .residual import attach
 from .window import Image, Window, guarded, image
 
 
@@ -36,10 +37,19 @@ def _(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], targ
 
 
 def convolve(
-    region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target, pairs: bool = False
+    region: Conv,
+    inputs: tuple[Stored, ...],
+    out_shape: tuple[int, ...],
+    target: Target,
+    pairs: bool = False,
+    residual: Residual | None = None,
 ) -> Kernel:
-    """The kernel of a convolution. pairs : its weight is 2:4 along the input channels, and stored so."""
-    (stored,) = inputs
+    """The kernel of a convolution.
+
+    pairs    : its weight is 2:4 along the input channels, and stored so.
+    residual : the region that it is the product of, whose other input comes second; never of a depthwise convolution.
+    """
+    stored, *others = inputs
     window = Window.of(region, stored.shape, out_shape)
     form = replace(choose(target, stored.dtype, window.weight), pairs=pairs)
     zero_point = int(as_stored(region.x, stored).zero_point)
@@ -53,11 +63,10 @@ def convolve(
     bias = np.tile(region.bias.astype(np.int64), count) - zero_point * window.weight.sum((1, 2, 3), dtype=np.int64)
     reach = np.abs(window.weight).sum((1, 2, 3), dtype=np.int64) * 255
     scales = region.x, region.w.repeated(count)
-    epilogue = Epilogue(scales, region.y, region.clamp, bias, target, region.requantize, reach=reach)
-    out = Stored(out_shape, epilogue.dtype, channels_last=True)
+    own = Epilogue(scales, region.y, region.clamp, bias, target, region.requantize, reach=reach)
 
-    *above, columns, _ = out.physical
-    weight, space, shape = window.weight.transpose(0, 2, 3, 1), (*above, columns // count), stored.physical
+    batch, _, *above, columns = out_shape
+    weight, space, shape = window.weight.transpose(0, 2, 3, 1), (batch, *above, columns // count), stored.physical
     if window.pointwise:  # then images are matrices of rows
         weight, space, shape = weight[:, 0, 0], (prod(space),), (prod(space), shape[-1])
     x = te.placeholder(shape, stored.dtype, "x")
@@ -70,8 +79,9 @@ def convolve(
     packed = form.pack(weight)
     w = [te.placeholder(array.shape, array.dtype.name, ("w", "positions")[i]) for i, array in enumerate(packed)]
     acc = contract(space, w[0], read, positions=w[1] if form.pairs else None)
-    func = finish([x, *w, *epilogue.params], acc, len(bias), epilogue, form)
-    return Kernel(func, (*packed, *epilogue.constants), out)
+    epilogue, beside = attach(own, residual, others, (*space, len(bias)), target)
+    func = finish([x, *beside, *w, *epilogue.params], acc, len(bias), epilogue, form)
+    return Kernel(func, (*packed, *epilogue.constants), Stored(out_shape, epilogue.dtype, channels_last=True))
 
 
 def _beside(window: Window, form: Packing) -> int:

@@ -8,14 +8,11 @@ from math import prod
 import numpy as np
 from tvm import te
 
-from ..quant.fixed import binary_scales
-from ..quant.params import QParams
-from ..quant.reference import sum_factors
 from ..quant.regions import Binary
 from ..target import Target
-from .arith import Expr, centered, fma, rescale, rounded, saturate, saturate_integer
+from .arith import Expr
+from .combine import Combine
 from .dispatch import as_stored, lower, wants
-from .epilogue import stored_output
 from .kernel import Kernel, Stored
 
 
@@ -31,72 +28,26 @@ def _(region: Binary, inputs: tuple[Stored, ...], target: Target) -> tuple[Store
 @lower.register
 def _(region: Binary, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Kernel:
     last = any(held.channels_last for held in inputs if held.shape == out_shape)
-    y, clamp = stored_output(region.y, region.clamp, target)
-    out = Stored(out_shape, str(y.dtype), last)
     constants: tuple[np.ndarray, ...] = ()
     if region.constant is not None:
         held = Stored(region.constant.shape, str(region.b.dtype), last and region.constant.ndim == len(out_shape))
         inputs, constants = (*inputs, held), (region.constant.transpose(held.order),)
     held_a, held_b = inputs
-    fixed = region.requantize == "fixed"
-    offsets = _offsets(region, as_stored(region.a, held_a), as_stored(region.b, held_b))
-    added = int(y.zero_point) if fixed else _moved(y, region.y)
-    integers = np.array([*offsets, added, *clamp], np.int32)
-    tensors = [te.placeholder(held.physical, held.dtype, name) for held, name in ((held_a, "a"), (held_b, "b"))]
-    scales = _fixed_scales(region) if fixed else _scales(region)
-    f = te.placeholder(scales.shape, scales.dtype.name, "scales")
+    combine = Combine(region, as_stored(region.a, held_a), as_stored(region.b, held_b), target)
+    out = Stored(out_shape, combine.dtype, last)
+    integers = np.array([*combine.offsets, *combine.limits], np.int32)
+    a, b = (te.placeholder(held.physical, held.dtype, name) for held, name in ((held_a, "a"), (held_b, "b")))
+    f = te.placeholder(combine.scales.shape, combine.scales.dtype.name, "scales")
     n = te.placeholder(integers.shape, "int32", "integers")
 
     def element(*place: Expr) -> Expr:
         index = out.logical(place)
-        operands = _read(tensors[0], held_a, index), _read(tensors[1], held_b, index)
-        if fixed:
-            left, right = (x.astype("int32") - zp for x, zp in zip(operands, (n[0], n[1]), strict=True))
-            value = rescale(_combined(region.op, left, right, f), f[4], f[5])
-            return saturate_integer(value, n[2], n[3], n[4], out.dtype)
-        left, right = centered(operands[0], n[0]), centered(operands[1], n[1])
-        if region.op == "mul":
-            value = rounded(left * right * f[0]) + f[2]
-        else:
-            value = fma(left, f[0], fma(right, f[1], f[2], target), target)
-        return saturate(value, n[2], n[3], n[4], out.dtype)
+        left = combine.operand(_read(a, held_a, index), n[0])
+        right = combine.operand(_read(b, held_b, index), n[1])
+        return combine(left, right, f, (n[2], n[3], n[4]))
 
-    func = te.create_prim_func([*tensors, f, n, te.compute(out.physical, element, "y")])
-    return Kernel(func, (*constants, scales, integers), out)
-
-
-def _moved(stored: QParams, model: QParams) -> int:
-    """How much higher a tensor's elements are stored than the model has them: 0, or +-128."""
-    return int(stored.zero_point) - int(model.zero_point)
-
-
-def _offsets(region: Binary, a: QParams, b: QParams) -> tuple[int, int]:
-    """What is taken off the stored operands: sums in float are of the model's own values, the rest of centered ones."""
-    if region.op == "mul" or region.requantize == "fixed":
-        return int(a.zero_point), int(b.zero_point)
-    return _moved(a, region.a), _moved(b, region.b)
-
-
-def _scales(region: Binary) -> np.ndarray:
-    """What the operands (mul: their product) are multiplied by, and what is added then; float32 [3]."""
-    if region.op == "mul":
-        ratio = np.float32(region.a.scale * region.b.scale) / region.y.scale
-        return np.array([ratio, 0, int(region.y.zero_point)], np.float32)
-    return np.array(sum_factors(region), np.float32)
-
-
-def _fixed_scales(region: Binary) -> np.ndarray:
-    """Multiplier and shift of both operands and of the result; int32 [6]."""
-    return np.array([part for scale in binary_scales(region) for part in (scale.multiplier, scale.shift)], np.int32)
-
-
-def _combined(op: str, left: Expr, right: Expr, scales: te.Tensor) -> Expr:
-    """The int32 result of centered operands, before it is scaled: ``fixed.binary``."""
-    if op == "mul":
-        return left * right
-    left = rescale(left, scales[0], scales[1]).astype("int32")
-    right = rescale(right, scales[2], scales[3]).astype("int32")
-    return left - right if op == "sub" else left + right
+    func = te.create_prim_func([a, b, f, n, te.compute(out.physical, element, "y")])
+    return Kernel(func, (*constants, combine.scales, integers), out)
 
 
 def _read(tensor: te.Tensor, held: Stored, index: Sequence[Expr]) -> Expr:

@@ -13,7 +13,7 @@ from ..quant.params import QParams
 from ..quant.reference import multiplier
 from ..quant.regions import Clamp, Requantize
 from ..target import Target
-from .arith import Expr, nearest, rescale, rounded, saturate, saturate_integer, shift
+from .arith import Expr, nearest, rescale, rounded, saturate, saturate_integer, saturate_real, shift, within
 from .dispatch import activation
 
 
@@ -26,8 +26,9 @@ class Epilogue:
     params    : tensors it reads, [O] each: int32 bias; float32 multiplier, or int32 multiplier and shift; float32 bias
                 where there is one.
     constants : their values.
-    bounded   : whether every sum is an int32 after requantization too; then ``rounded`` and ``saturated`` one after
-                the other do what a call does, and so do ``scaled`` and ``limits``.
+    bounded   : whether every sum is an int32 after requantization too; then ``rounded``, made 8 bits, is what a call
+                gives, and so is ``scaled`` by way of ``limits``.
+    y         : of the output as it is stored, None where that is float.
     """
 
     def __init__(
@@ -51,17 +52,17 @@ class Epilogue:
         self.constants: tuple[np.ndarray, ...] = (bias.astype(np.int64).astype(np.int32), *factors, *biases)
         self.params: tuple[Callable[[Expr], Expr], ...]
         self.params = tuple(te.placeholder(c.shape, c.dtype.name, "scale") for c in self.constants)
-        self._y: QParams | None = None
+        self.y: QParams | None = None
         if y is not None:
-            self._y, self._clamp = stored_output(y, clamp, target)
-        self.dtype = "float32" if self._y is None else self._y.dtype.name
+            self.y, self._clamp = stored_output(y, clamp, target)
+        self.dtype = "float32" if self.y is None else self.y.dtype.name
         largest = np.inf if y is None or reach is None or self._fixed else reach + np.abs(bias)
         self.bounded = bool(np.all(largest * np.maximum(factor.astype(np.float64), 1) < 2**30))
 
     def reading(self, buffers: Sequence[tirx.Buffer]) -> Epilogue:
         """The same for a function that is not written in TE: parameters are in buffers, 8-bit results in 32 bits."""
         bound = copy(self)
-        bound.dtype = "float32" if self._y is None else "int32"
+        bound.dtype = "float32" if self.y is None else "int32"
         bound.params = tuple(buffer.__getitem__ for buffer in buffers)
         return bound
 
@@ -71,42 +72,40 @@ class Epilogue:
         bound.params = (lambda channel: tirx.const(0, "int32"), *self.params[1:])
         return bound
 
-    def __call__(self, acc: Expr, channel: Expr) -> Expr:
-        """The stored element of ``channel`` for an int32 sum of products."""
-        bias, factor, *others = (param(channel) for param in self.params)
-        if self._fixed:
-            assert self._y is not None
-            value = rescale(acc + bias, factor, *others)
-            return saturate_integer(value, int(self._y.zero_point), *self._clamp, self.dtype)
-        value = (acc + bias).astype("float32") * factor
-        if self._y is not None:
-            return saturate(value, int(self._y.zero_point), *self._clamp, self.dtype)
-        return rounded(value) + others[0] if others else value
-
-    def scaled(self, acc: Expr, channel: Expr) -> Expr:
-        """The int32 that becomes the stored element by way of ``limits``."""
-        bias, factor = (param(channel) for param in self.params)
-        return nearest((acc + bias).astype("float32") * factor)
-
     @property
     def limits(self) -> tuple[int, int, int]:
         """Zero point, which is added to ``scaled``, and the lowest and highest that it may become."""
-        assert self._y is not None
-        return int(self._y.zero_point), *self._clamp
+        assert self.y is not None
+        return int(self.y.zero_point), *self._clamp
 
-    def rounded(self, acc: Expr, channel: Expr) -> Expr:
-        """The int32 that ``saturated`` makes the stored element of."""
-        zero_point, lo, hi = self.limits
-        value = self.scaled(acc, channel) + zero_point
-        info = np.iinfo(self.dtype)
-        if hi < info.max:
-            value = tirx.Min(value, hi)
-        return tirx.Max(value, lo) if lo > info.min else value
+    def __call__(self, acc: Expr, *index: Expr) -> Expr:
+        """The stored element at an index, whose last is the channel, for an int32 sum of products."""
+        if self.y is not None:
+            to_bytes = saturate_integer if self._fixed else saturate
+            return to_bytes(self._real(acc, index[-1]), *self.limits, self.dtype)
+        value, *others = self._real(acc, index[-1]), *(param(index[-1]) for param in self.params[2:])
+        return rounded(value) + others[0] if others else value
 
-    def saturated(self, value: Expr) -> Expr:
-        """The stored element."""
-        info = np.iinfo(self.dtype)
-        return tirx.Max(tirx.Min(value, int(info.max)), int(info.min)).astype(self.dtype)
+    def less(self, offset: int, acc: Expr, *index: Expr) -> Expr:
+        """The stored element less an offset: float32, or int32 where the arithmetic is "fixed"."""
+        zero_point, lo, hi = (limit - offset for limit in self.limits)
+        value = self._real(acc, index[-1])
+        if self._fixed:
+            return saturate_integer(value, zero_point, lo, hi, "int32")
+        return saturate_real(value, zero_point, lo, hi)
+
+    def scaled(self, acc: Expr, *index: Expr) -> Expr:
+        """The int32 that becomes the stored element by way of ``limits``."""
+        return nearest(self._real(acc, index[-1]))
+
+    def rounded(self, acc: Expr, *index: Expr) -> Expr:
+        """The int32 that is ``narrowed`` to the stored element."""
+        return within(self.scaled(acc, *index), *self.limits, self.dtype)
+
+    def _real(self, acc: Expr, channel: Expr) -> Expr:
+        """The sum in units of the output, before it is rounded; int64 where the arithmetic is "fixed"."""
+        bias, factor, *others = (param(channel) for param in self.params)
+        return rescale(acc + bias, factor, *others) if self._fixed else (acc + bias).astype("float32") * factor
 
 
 class DynamicEpilogue:
@@ -116,7 +115,6 @@ class DynamicEpilogue:
     """
 
     dtype = "float32"
-    bounded = False
 
     def __init__(
         self,
@@ -134,10 +132,10 @@ class DynamicEpilogue:
         self.params = tuple(te.placeholder(c.shape, c.dtype.name, "scale") for c in self.constants)
         self._a, self._shift = a, shift
 
-    def __call__(self, acc: Expr, channel: Expr) -> Expr:
-        """The float32 element of ``channel`` for an int32 sum of products."""
+    def __call__(self, acc: Expr, *index: Expr) -> Expr:
+        """The float32 element at an index, whose last is the channel, for an int32 sum of products."""
         scale, zero_point = self._a
-        sums, w_scale, bias = (param(channel) for param in self.params)
+        sums, w_scale, bias = (param(index[-1]) for param in self.params)
         acc = acc - (zero_point().astype("int32") + self._shift) * sums
         factor = scale() * w_scale
         if str(bias.ty) == "int32":

@@ -19,8 +19,8 @@ def lower(model: Model, target: Target, threads: int = 1, sparsity: bool = True,
     decide   : decisions of schedule rules; default ones without it.
 
     Appends one PassRecord: "regions" lowered to integer kernels, "sparse" ones among them that skip zero weights,
-    "inlined" ones that run in float, and how many different "functions" there are; its notes tell why weights with
-    zeros were taken as sparse or as dense.
+    "joined" ones that are computed by the kernel of an operand, "inlined" ones that run in float, and how many
+    different "functions" there are; its notes tell why weights with zeros were taken as sparse or as dense.
     """
     with target.tvm():
         mod, counts = functions(model.mod, target, sparsity)

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 from tvm import te
 
-from ..quant.regions import MatMul
+from ..quant.regions import MatMul, Residual
 from ..target import Target
 from .arith import Expr
 from .contraction import Place, contract, finish, rows
@@ -17,6 +17,7 @@ from .dispatch import activation, as_stored, lower, wants
 from .epilogue import DynamicEpilogue, Epilogue
 from .kernel import Kernel, Stored
 from .packing import Packing, choose
+from .residual import attach
 from .window import guarded
 
 
@@ -35,10 +36,20 @@ def _(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
 
 
 def multiply(
-    region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target, pairs: bool = False
+    region: MatMul,
+    inputs: tuple[Stored, ...],
+    out_shape: tuple[int, ...],
+    target: Target,
+    pairs: bool = False,
+    residual: Residual | None = None,
 ) -> Kernel:
-    """The kernel of a product with a constant matrix. pairs : it is 2:4, and stored so."""
+    """The kernel of a product with a constant matrix.
+
+    pairs    : it is 2:4, and stored so.
+    residual : the region that it is the product of, whose other input comes last.
+    """
     assert region.weight is not None
+    inputs, others = (inputs, ()) if residual is None else (inputs[:-1], inputs[-1:])
     count, length = prod(out_shape[:-1]), inputs[0].shape[-1]
     matrix = te.placeholder((count, length), inputs[0].dtype, "x")
     sources = [matrix, *(te.placeholder(x.physical, x.dtype, f"x{i}") for i, x in enumerate(inputs[1:], 1))]
@@ -49,8 +60,9 @@ def multiply(
     w = [te.placeholder(array.shape, array.dtype.name, ("w", "positions")[i]) for i, array in enumerate(packed)]
     acc = contract((count,), w[0], rows(matrix, form), positions=w[1] if form.pairs else None)
     reach = np.abs(weight).sum(1, dtype=np.int64) * 255
-    epilogue = epilogue_of(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target, reach)
-    func = finish([*sources, *w, *epilogue.params], acc, out_shape[-1], epilogue, form)
+    own = epilogue_of(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target, reach)
+    epilogue, beside = attach(own, residual, others, (count, out_shape[-1]), target)
+    func = finish([*sources, *beside, *w, *epilogue.params], acc, out_shape[-1], epilogue, form)
     return Kernel(func, (*packed, *epilogue.constants), Stored(out_shape, epilogue.dtype))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Union
 
 from tvm import relax
@@ -9,13 +10,14 @@ from tvm.ir import Call, GlobalVar, IRModule, Tuple, TupleGetItem
 from tvm.tirx import IntImm
 
 from ..quant.params import QParams
-from ..quant.regions import Conv, Pool, Region
+from ..quant.regions import Conv, Pool, Region, Residual
 from ..quant.relax_form import from_function
 from ..quant.relax_form.scope import constant
 from ..quant.subgraphs import channels_last, is_subgraph
 from ..target import Target
 from . import sparse
 from .dispatch import lower, wants
+from .join import joins
 from .kernel import Kernel, Stored
 from .moves import move
 from .packing import choose
@@ -37,9 +39,10 @@ def lower_regions(mod: IRModule, target: Target, sparsity: bool) -> tuple[IRModu
     tensors as ONNX has them; ops that only move elements work on tensors as they are stored.
     sparsity : kernels may skip zero weights.
 
-    Also returns how many composites became kernels ("regions"), how many of these skip zero weights ("sparse"),
-    and how many became their body ("inlined"). The module's attribute ``tvmopt.formats`` tells by ONNX value why its
-    weight was taken as sparse or as dense, where it has zeros.
+    Also returns how many composites became kernels ("regions"), how many of these skip zero weights ("sparse") or
+    are computed by the kernel of an operand ("joined"), and how many became their body ("inlined"). The module's
+    attribute ``tvmopt.formats`` tells by ONNX value why its weight was taken as sparse or as dense, where it has zeros;
+    ``tvmopt.products`` which product is computed together with the ONNX value that one kernel gives.
     """
     lowering = _Lowering(mod, target, sparsity)
     return lowering.run(), lowering.counts
@@ -57,8 +60,11 @@ class _Lowering:
         self.held: dict[relax.Var, Held] = {}
         self.regions = {gv: from_function(f) for gv, f in self.composites.items()}
         self.widths = widths(self.main, self.regions, choose(target, "uint8"))
-        self.counts = {"regions": 0, "sparse": 0, "inlined": 0}
+        self.joins = joins(self.main, self.regions)
+        self.joined: dict[relax.Var, Value] = {}
+        self.counts = {"regions": 0, "sparse": 0, "joined": 0, "inlined": 0}
         self.formats: dict[str, str] = {}
+        self.products: dict[str, str] = {}
 
     def run(self) -> IRModule:
         params = [relax.Var(param.name, param.ty) for param in self.main.params]
@@ -67,7 +73,7 @@ class _Lowering:
                 self.held.update((old, _hold(new)) for old, new in zip(self.main.params, params, strict=True))
                 result = self.builder.emit_output(self.plain(self.body(self.main)))
             self.builder.emit_func_output(result)
-        return self.builder.get().with_attr("tvmopt.formats", self.formats)
+        return self.builder.get().with_attrs({"tvmopt.formats": self.formats, "tvmopt.products": self.products})
 
     def body(self, function: relax.Function) -> Held:
         """Emit a function's bindings, whose parameters are held already; its result."""
@@ -91,7 +97,7 @@ class _Lowering:
         if isinstance(call.op, GlobalVar) and call.op in self.subgraphs:
             return self.subgraph(call, operands, name)
         region = _max_pool(call)
-        if region is not None and (value := self.kernel(region, call, operands, name)) is not None:
+        if region is not None and (value := self.kernel(region, operands, var)) is not None:
             return value
         parts = [part for held in operands for part in (held if isinstance(held, list) else [held])]
         tensors = [part for part in parts if isinstance(part, Value)]
@@ -104,10 +110,13 @@ class _Lowering:
 
     def composite(self, call: Call, operands: list[Held], var: relax.Var) -> Held:
         function, region = self.composites[call.op], self.regions[call.op]
+        if var in self.joined:
+            self.counts.update(regions=self.counts["regions"] + 1, joined=self.counts["joined"] + 1)
+            return self.joined[var]
         width = self.widths.get(var)
         if isinstance(region, Conv) and isinstance(operands[0], Value):
             region = widened(region, operands[0].shape[1], width or region.bias.size)
-        if region is not None and (value := self.kernel(region, call, operands, var.name, width)) is not None:
+        if region is not None and (value := self.kernel(region, operands, var, width)) is not None:
             self.counts["regions"] += 1
             return value
         self.counts["inlined"] += 1
@@ -137,30 +146,44 @@ class _Lowering:
         ]
         return held[0] if isinstance(call.ty, relax.TensorType) else [*held]
 
-    def kernel(
-        self, region: Region, call: Call, inputs: list[Held], name: str, width: int | None = None
-    ) -> Value | None:
-        """Emit the kernel that computes what ``call`` does; None where there is none. width : channels, if wider."""
+    def kernel(self, region: Region, inputs: list[Held], var: relax.Var, width: int | None = None) -> Value | None:
+        """Emit the kernel that computes ``var``; None where there is none. width : channels, if wider.
+
+        A product that is joined with what follows computes that instead, unless a sparse kernel takes it.
+        """
         values = [value for value in inputs if isinstance(value, Value)]
-        if not _is_static(call.ty) or len(values) < len(inputs):
+        if not _is_static(var.ty) or len(values) < len(inputs):
             return None
         wanted = wants(region, tuple(value.stored for value in values), self.target)
-        out_shape = tuple(int(dim) for dim in call.ty.shape)
+        out_shape = tuple(int(dim) for dim in var.ty.shape)
         if width is not None:
             out_shape = (out_shape[0], width, *out_shape[2:])
-        kernel = self.sparse(region, wanted, out_shape, name) if self.sparsity else None
-        if kernel is None:
-            kernel = lower(region, wanted, out_shape, self.target)
+        kernel = self.sparse(region, wanted, out_shape, var.name) if self.sparsity else None
+        join = self.joins.get(var) if kernel is None else None
+        if join is not None and isinstance(other := self.operand(join.other), Value):
+            region, values = join.region_with(region), [*values, other]
+            wanted = wants(region, tuple(value.stored for value in values), self.target)
+            self.products[join.result.name], var = var.name, join.result
+        kernel = kernel or lower(region, wanted, out_shape, self.target)
         if kernel is None:
             return None
+        value = self.emit(region, kernel, values, wanted, var)
+        if isinstance(region, Residual):
+            self.joined[var] = value
+        return value
+
+    def emit(
+        self, region: Region, kernel: Kernel, inputs: Sequence[Value], wanted: Sequence[Stored], var: relax.Var
+    ) -> Value:
+        """Emit the call of a kernel for inputs stored as wanted. var : what it computes."""
         func = kernel.func.without_attr("global_symbol").with_attr({"op_pattern": OPAQUE, "tvmopt.kind": region.kind})
-        args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(values, wanted, strict=True)]
+        args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(inputs, wanted, strict=True)]
         args += [constant(array) for array in kernel.constants]
         *taken, given = kernel.shapes
         args = [self.shaped(arg, shape) for arg, shape in zip(args, taken, strict=True)]
         function = self.builder.add_func(func, f"tvmopt_{region.kind}")  # equal kernels become one function
-        out = self.builder.emit(relax.call_tir(function, args, relax.TensorType(given, kernel.out.dtype)), name)
-        return Value.at(kernel.out, str(call.ty.dtype), self.shaped(out, kernel.out.physical))
+        out = self.builder.emit(relax.call_tir(function, args, relax.TensorType(given, kernel.out.dtype)), var.name)
+        return Value.at(kernel.out, str(var.ty.dtype), self.shaped(out, kernel.out.physical))
 
     def sparse(
         self, region: Region, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], name: str

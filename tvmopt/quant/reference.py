@@ -28,6 +28,7 @@ from .regions import (
     Pool,
     Quantize,
     Region,
+    Residual,
     Softmax,
     Table,
     WeightOnly,
@@ -138,6 +139,13 @@ def _(region: Binary, a: np.ndarray, *rest: np.ndarray) -> np.ndarray:
         ra, rb, offset = sum_factors(region)
         value = fma(av, ra, fma(bv, rb, offset))
     return np.clip(np.rint(value), *region.clamp).astype(region.y.dtype)
+
+
+@run.register
+def _(region: Residual, *inputs: np.ndarray) -> np.ndarray:
+    *own, other = inputs
+    result = run(region.product, *own)
+    return run(region.combine, *((other, result) if region.second else (result, other)))
 
 
 def sum_factors(region: Binary) -> tuple[np.float32, np.float32, np.float32]:

@@ -121,6 +121,24 @@ class Binary(Region):
 
 
 @dataclass(frozen=True, eq=False)
+class Residual(Region):
+    """A convolution or matrix product, and an elementwise op of its output and one more input of the same shape.
+
+    It has no composite function of its own: lowering makes it of two calls (``lowering/join.py``), and its meaning is
+    that of one after the other.
+
+    product : its inputs come first; has a ``y``.
+    combine : no constant.
+    second  : whether the product's output is the second operand of ``combine``, not the first.
+    """
+
+    kind: ClassVar[str] = "residual"
+    product: Conv | MatMul
+    combine: Binary
+    second: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Table(Region):
     """Any elementwise function of one quantized tensor, per tensor: ``y = table[x - lowest value of x's dtype]``.
 
