@@ -24,7 +24,7 @@ from tvm.s_tir import SBlock, SBlockRealize, Schedule
 from tvm.tirx import ForKind, PrimFunc, Ramp, Stmt
 
 from . import _intrinsics
-from ._amx_tile import L2_BYTES, LANES, Contraction, Tile
+from ._amx_tile import L2_BYTES, LANES, ROWS, SUMS, Contraction, Tile
 from ._common import Decisions, find
 from ._tir import Expr, at, loop, read_from, sequence, substitute, unravel
 
@@ -55,10 +55,11 @@ class _Kernel:
         self.of, self.tile, self.parallel = of, tile, threads > 1
         self.out, self.scaled = blocks["out"], blocks.get("scaled")
         self.groups, self.columns = ceil(tile.count / tile.high), of.blocks // tile.wide
-        jobs = ceil(4 * threads / (self.columns * of.batches)) if self.parallel else 1
-        chunks = min(max(ceil(of.input_bytes / (L2_BYTES // 2)), jobs), self.groups)
-        chunks = decisions.pick("chunks", chunks, [count for count in (1, 2, 4, 8, 16) if count <= self.groups])
-        self.each = ceil(self.groups / chunks)
+        most = max(1, of.places // ROWS)
+        jobs = ceil(4 * threads * SUMS / (of.blocks * of.batches)) if self.parallel else 1
+        chunks = min(max(ceil(of.input_bytes / (L2_BYTES // 2)), jobs), most)
+        chunks = decisions.pick("chunks", chunks, [count for count in (1, 2, 4, 8, 16) if count <= most])
+        self.each = ceil(self.groups / min(chunks, self.groups))
         self.chunks = ceil(self.groups / self.each)
         self.sums, self.vectors, self.config = (
             tirx.decl_buffer(shape, dtype, name, scope="local", data_alignment=64)

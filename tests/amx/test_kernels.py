@@ -114,6 +114,7 @@ def test_choice(target: Target, name: str) -> None:
 
 
 SOME = {
+    "few places": conv(64, 48, 3, 3),
     "rows of 7": conv(64, 48, 3, 7),
     "rows of 18": conv(40, 64, 3, 18),
     "1x1": conv(64, 96, 1, 9),
