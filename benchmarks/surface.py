@@ -33,7 +33,7 @@ def task(shape: tuple[int, int, int], weight: int = 1) -> Task:
     """A task without a function: only ``Surface`` can measure it."""
     name = "conv " + "x".join(map(str, shape))
     target = targets.get("x86/generic")
-    return Task(name, name, cast(Any, None), target, "surface", "surface", "1", CHOICES, weight)
+    return Task(name, name, cast(Any, None), target, "surface", "surface", "1", CHOICES, (weight,))
 
 
 def shape(task: Task) -> tuple[int, int, int]:

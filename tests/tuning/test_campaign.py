@@ -100,9 +100,18 @@ def test_resumes_with_its_cost_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_spends_where_it_earns(tmp_path: Path) -> None:
-    light, heavy = dataclasses.replace(TASKS[0], weight=1), dataclasses.replace(TASKS[1], weight=20)
+    light, heavy = dataclasses.replace(TASKS[0], calls=(1,)), dataclasses.replace(TASKS[1], calls=(20,))
     found = tune(tmp_path / "r.db", "200trials", tasks=[light, heavy])
     assert len(found.states[1].times) > 2 * len(found.states[0].times) > 0
+
+
+def test_every_model_counts_the_same(tmp_path: Path) -> None:
+    """However long it takes: of two models, one is a thousand times larger."""
+    small, large = dataclasses.replace(TASKS[0], calls=(1, 0)), dataclasses.replace(TASKS[1], calls=(0, 1000))
+    found = tune(tmp_path / "r.db", "200trials", tasks=[small, large])
+    assert found.shares == pytest.approx([0.5, 0.5])
+    counts = [len(state.times) for state in found.states]
+    assert max(counts) < 3 * min(counts)
 
 
 def test_ends_when_nothing_is_left(tmp_path: Path) -> None:

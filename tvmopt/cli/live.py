@@ -75,15 +75,15 @@ def table(campaign: Campaign) -> Table:
     shown = Table(box=None, pad_edge=False, title=line(campaign), title_justify="left", title_style="")
     for name in ("task", "calls", "trials", "best us", "gain", "share", "ranks", "failures"):
         shown.add_column(name, justify="left" if name == "task" else "right", no_wrap=name != "task")
-    states = sorted(campaign.states, key=lambda state: -state.seconds)
-    for state in states[:ROWS]:
+    states = sorted(zip(campaign.states, campaign.shares, strict=True), key=lambda pair: -pair[1])
+    for state, share in states[:ROWS]:
         shown.add_row(
             Text(state.task.name, no_wrap=True, overflow="ellipsis"),  # what a narrow terminal has no room for
             str(state.task.weight),
             str(len(state.times)),
             f"{state.times[state.best] * 1e6:.2f}" if state.seconds else "-",
             f"{state.gain:.2f}x",
-            f"{state.seconds / campaign.total:.0%}" if campaign.total else "-",
+            f"{share:.0%}",
             f"{state.accuracy[-1][1]:.2f}" if state.accuracy else "-",
             " ".join(f"{count} {reason}" for reason, count in sorted(state.failures.items())),
         )

@@ -110,6 +110,13 @@ class Campaign:
         return sum(state.seconds for state in self.states)
 
     @property
+    def shares(self) -> list[float]:
+        """What part of the time each task takes with its best, on average over models: every model counts the same."""
+        times = [[count * state.fastest for count in state.task.calls] for state in self.states]
+        totals = [sum(model) or 1.0 for model in zip(*times, strict=True)]
+        return [sum(t / total for t, total in zip(task, totals, strict=True)) / len(totals) for task in times]
+
+    @property
     def gain(self) -> float:
         """How many times faster all tasks became."""
         return self.baseline / self.total if self.total else 1.0
@@ -172,8 +179,12 @@ class Campaign:
             self._learn()
 
     def _most_earning(self) -> State | None:
-        left = [state for state in self.states if not state.exhausted and math.isfinite(state.baseline)]
-        return max(left, key=State.earning, default=None)
+        left = [
+            (share * state.earning(), at)
+            for at, (state, share) in enumerate(zip(self.states, self.shares, strict=True))
+            if not state.exhausted and math.isfinite(state.baseline)
+        ]
+        return self.states[max(left)[1]] if left else None
 
     def _step(self, state: State) -> None:
         """Measure a batch of candidates of a task, and learn from it."""

@@ -23,17 +23,19 @@ def extract(models: Iterable[Model], target: Target, threads: int = 1, sparsity:
 
     sparsity : kernels may skip zero weights, see ``lowering.lower``.
 
-    Functions of one workload are one task, whose weight says how often all models together call them.
+    Functions of one workload are one task, whose calls say how often each model calls them.
     """
     from ..lowering.lower import functions
 
     tasks: dict[str, Task] = {}
+    calls: list[Counter[str]] = []
     for model in models:
         mod, _ = functions(model.mod, target, sparsity)
+        calls.append(Counter())
         for task in of_module(mod, target, threads).values():
-            known = tasks.setdefault(task.workload, dataclasses.replace(task, weight=0))
-            tasks[task.workload] = dataclasses.replace(known, weight=known.weight + task.weight)
-    return list(tasks.values())
+            tasks.setdefault(task.workload, task)
+            calls[-1][task.workload] += task.weight
+    return [dataclasses.replace(task, calls=tuple(one[task.workload] for one in calls)) for task in tasks.values()]
 
 
 def of_module(mod: tvm.ir.IRModule, target: Target, threads: int = 1) -> dict[str, Task]:
@@ -57,7 +59,7 @@ def called(mod: tvm.ir.IRModule) -> list[tuple[str, str]]:
     return [(name, call.args[0].name_hint) for call, name in calls(mod) if op_name(call) == "relax.call_tir"]
 
 
-def of(kind: str, func: PrimFunc, target: Target, weight: int = 1) -> Task | None:
+def of(kind: str, func: PrimFunc, target: Target, calls: int = 1) -> Task | None:
     """The task of an unscheduled function with the attribute ``tvmopt.threads``; None without decisions to take.
 
     kind : what it computes, for people.
@@ -75,7 +77,7 @@ def of(kind: str, func: PrimFunc, target: Target, weight: int = 1) -> Task | Non
             if not any(len(choice.options) > 1 for choice in space):
                 return None
             found = workload.digest(func), _name(kind, func), func, target, workload.fingerprint(target), name
-            return Task(*found, str(rule.version), space, weight)
+            return Task(*found, str(rule.version), space, (calls,))
     return None
 
 

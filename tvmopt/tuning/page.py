@@ -46,7 +46,8 @@ $model
 $rows
 </table>
 <dl>
-<dt>calls<dd>by all models together, which the share counts; microseconds are of one call
+<dt>calls<dd>by all models together; microseconds are of one call
+<dt>share<dd>of the time with the best so far, on average over the models: every model counts the same
 <dt>best so far<dd>time of the fastest candidate, by trials
 <dt>ranks<dd>of candidates as the cost model predicted them and as measured, the latest $judged: their correlation, by
 trials, between -1 and 1 (predicted perfectly)
@@ -84,7 +85,7 @@ def render(campaign: Campaign) -> str:
     now = campaign.past[-1]
     spent = min(1.0, campaign.budget.spent(campaign.past))
     model = [(at.seconds / 60, campaign.baseline / at.total) for at in campaign.past if at.total]
-    states = sorted(campaign.states, key=lambda state: -state.seconds)
+    states = sorted(zip(campaign.states, campaign.shares, strict=True), key=lambda pair: -pair[1])
     state = "over" if campaign.over else f"{spent:.0%} of the budget ({escape(campaign.budget.text)})"
     return _PAGE.substitute(
         refresh="" if campaign.over else f'<meta http-equiv="refresh" content="{2 * SECONDS}">\n',
@@ -93,13 +94,13 @@ def render(campaign: Campaign) -> str:
         f"{len(campaign.states)} tasks; {now.trials} trials, {campaign.failed} failed, "
         f"{now.seconds / 60:.1f} min, {state}",
         model=_curve(model, 900, 200, floor=1.0, labels=True),
-        rows="\n".join(_row(state, campaign.total) for state in states),
+        rows="\n".join(_row(state, share) for state, share in states),
         judged=JUDGED,
         records=escape(str(campaign.records.path)),
     )
 
 
-def _row(state: State, total: float) -> str:
+def _row(state: State, share: float) -> str:
     failures = ", ".join(f"{count} {reason}" for reason, count in sorted(state.failures.items()))
     runs = math.isfinite(state.baseline)
     cells = [
@@ -109,7 +110,7 @@ def _row(state: State, total: float) -> str:
         f"{state.baseline * 1e6:.2f}" if runs else "-",
         f"{state.times[state.best] * 1e6:.2f}" if runs else "-",
         f"{state.gain:.2f}x",
-        f"{state.seconds / total:.1%}" if total else "-",
+        f"{share:.1%}",
         _curve(state.curve, 140, 30),
         _curve(state.accuracy, 140, 30, floor=-1.0, ceiling=1.0)
         + (f" {state.accuracy[-1][1]:.2f}" if state.accuracy else ""),

@@ -56,10 +56,15 @@ class State:
         return min(self.times, key=self.times.__getitem__, default=self.entry.start)
 
     @property
-    def seconds(self) -> float:
-        """Of the model's time that the task takes with its fastest candidate; 0 while nothing of it runs."""
+    def fastest(self) -> float:
+        """Seconds of one call with its fastest candidate; 0 while nothing of it runs."""
         fastest = min(self.times.values(), default=math.inf)
-        return self.task.weight * fastest if math.isfinite(fastest) else 0.0
+        return fastest if math.isfinite(fastest) else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of all calls of the models."""
+        return self.task.weight * self.fastest
 
     @property
     def gain(self) -> float:
@@ -78,11 +83,11 @@ class State:
             self.curve.append((len(self.times), fastest))
 
     def earning(self) -> float:
-        """Seconds that the next trial is expected to gain: what those of the last half did, or what one may hope."""
+        """Share of its time that the next trial is expected to gain: as those of the last half did, or as is hoped."""
         trials = len(self.times)
         before = next((best for at, best in reversed(self.curve) if at <= trials / 2), self.baseline)
         gained = max(0.0, 1 - self.times[self.best] / before) if math.isfinite(before) else 0.0
-        return self.seconds * max(gained, HOPE) / trials
+        return max(gained, HOPE) / trials
 
     def judge(self, batch: Sequence[Decisions], predicted: np.ndarray) -> None:
         """Note how well the cost model ranked what was measured since."""

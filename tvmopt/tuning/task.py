@@ -50,7 +50,7 @@ class Task:
     rule         : the schedule rule that takes it, a module of ``tvmopt.schedules``.
     rule_version : changes when the rule's decisions change their meaning.
     space        : what can be decided, in the order in which the rule asks.
-    weight       : how often the models being tuned call it, all together.
+    calls        : how often each of the models being tuned calls it.
     """
 
     workload: str
@@ -61,7 +61,12 @@ class Task:
     rule: str
     rule_version: str
     space: tuple[Choice, ...]
-    weight: int
+    calls: tuple[int, ...]
+
+    @property
+    def weight(self) -> int:
+        """How often all the models together call it."""
+        return sum(self.calls)
 
 
 @dataclass(frozen=True)
