@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
 from tvmopt.quant.params import QParams
 from tvmopt.quant.reference import windows
-from tvmopt.quant.regions import Conv, MatMul
+from tvmopt.quant.regions import Border, Conv, MatMul
 
 dtypes = st.sampled_from(["int8", "uint8"])
 scales = st.floats(2**-10, 2**3, width=32)
@@ -96,9 +98,19 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
     y = draw(outputs_for(x, w, weight.size // outputs))
     clamp = (0, 0) if y is None else draw(clamps(y))
     bias = np.random.default_rng(2).integers(-(2**12), 2**12, outputs).astype(np.int32)
-    geometry = (strides, padding, dilations, groups, transposed, extra)
+    border = draw(borders(outputs, out)) if groups == 1 and draw(st.booleans()) else None
+    geometry = (strides, padding, dilations, groups, transposed, extra, border)
     region = Conv(x, w, weight, bias, y, clamp, *geometry, requantize=draw(modes))
     return region, tensor((draw(st.integers(1, 2)), channels, *size), x.dtype)
+
+
+@st.composite
+def borders(draw: st.DrawFn, outputs: int, size: Sequence[int]) -> Border:
+    """Of a result of so many channels and of this size."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    cases = [draw(st.integers(1, 3)) for _ in size]
+    index = tuple(rng.integers(0, count, length).astype(np.int32) for count, length in zip(cases, size, strict=True))
+    return Border(rng.integers(-(2**14), 2**14, (outputs, *cases)).astype(np.int32), index)
 
 
 @st.composite

@@ -56,7 +56,7 @@ def _region(region: Region, shape: tuple[int, ...], args: list[np.ndarray]) -> n
     if isinstance(region, Conv):
         used = (region.weight != region.w.along(region.weight.ndim)[1]).astype(np.int8)
         bias = np.zeros_like(region.bias)
-        counts = reference.run(replace(region, x=BITS, w=SIGNS, weight=used, bias=bias, y=None), *args)
+        counts = reference.run(replace(region, x=BITS, w=SIGNS, weight=used, bias=bias, border=None, y=None), *args)
         return (counts > 0).astype(np.uint8)
     if isinstance(region, MatMul):
         if region.weight is None:

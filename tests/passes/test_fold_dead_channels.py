@@ -1,16 +1,19 @@
+from unittest import mock
+
 import numpy as np
 import onnx
 import pytest
 import tvm
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tvm import relax
 
 from tvmopt import frontend
-from tvmopt.passes import pipeline
+from tvmopt.passes import borders, pipeline
 from tvmopt.passes.fold_dead_channels import KEPT_CHANNELS, REMOVED_CHANNELS, FoldDeadChannels
 from tvmopt.quant.cost import is_float
 from tvmopt.quant.params import QParams
-from tvmopt.quant.regions import Binary
+from tvmopt.quant.regions import Binary, Conv
 from tvmopt.quant.relax_form import from_function
 
 from .interpreter import evaluated, run
@@ -33,12 +36,14 @@ def grouped(model):
     return pipeline.run(frontend.load(model), sparsity=False).mod
 
 
-@given(case=networks(kinds=(*WITH_WEIGHTS, *EXACT, "averagepool"), most=12, dead=True))
+@given(case=networks(kinds=(*WITH_WEIGHTS, *EXACT, "averagepool"), most=12, dead=True), free=st.booleans())
 @settings(relaxed, max_examples=500)
-def test_folding_changes_no_bit(case):
+def test_folding_changes_no_bit(case, free):
+    """free : borders take no bytes, so that none of the small networks has too many."""
     model, x = case
     before = grouped(model)
-    after = FoldDeadChannels()(before)
+    with mock.patch.object(borders, "BYTES", 0 if free else borders.BYTES):
+        after = FoldDeadChannels()(before)
     relax.analysis.well_formed(after)
     for ours, theirs in zip(run(after, x), run(before, x), strict=True):
         assert np.array_equal(ours, theirs)
@@ -159,10 +164,47 @@ def test_constants_fold_into_the_bias_where_nothing_is_padded(bias):
     check(g, out, removed={q: 2})
 
 
-def test_constants_stay_where_a_border_is_padded_with_another_value():
-    g, q, out = pair(70000, (1, 0, 0, 0))
+def test_constants_stay_where_a_border_costs_more_than_their_weights():
+    g, q, out = pair(70000, (1, 0, 0, 0), kernel=1)
     after = check(g, out, removed={})
     assert "padded borders" in after.get_attr(KEPT_CHANNELS)[q]
+
+
+@pytest.mark.parametrize("pads", [(1, 1, 1, 1), (1, 0, 0, 0), (0, 0, 2, 1)])
+def test_constants_become_a_border_where_one_is_padded_with_another_value(pads):
+    g, q, out = pair(70000, pads, dead=range(1, 6))
+    after = check(g, out, removed={q: 5})
+    (border,) = borders_of(after)
+    assert border.values.shape[1:] == tuple(1 + pads[i] + pads[i + 2] for i in range(2))
+
+
+def test_an_accelerator_sees_no_border():
+    g, q, out = pair(70000, (1, 1, 1, 1), dead=range(1, 6))
+    after = FoldDeadChannels(borders=False)(grouped(g.model(out)))
+    assert borders_of(after) == []
+    assert "padded borders" in after.get_attr(KEPT_CHANNELS)[q]
+
+
+@pytest.mark.parametrize("strides", [[1, 1], [2, 2], [2, 1]])
+def test_constants_go_through_a_padded_depthwise_convolution(strides):
+    """As in MobileNet: outputs of a 1x1 convolution are dead, and what comes of them differs along the border."""
+    g = Qdq()
+    x, dead = g.input((1, 3, 9, 8), X), range(3, 64)
+    bias = RNG.integers(-9000, 9000, 64).astype(np.int32)
+    a = g.quantize(g.node("Conv", x, g.weight(weight((64, 3, 1, 1), dead), W), g.bias(bias, X, W)), y(0.3))
+    middle = g.node(
+        "Conv", g.dequantize(a, y(0.3)), g.weight(weight((64, 1, 3, 3)), W), group=64, pads=[1] * 4, strides=strides
+    )
+    b = g.quantize(middle, y(1.0))
+    out = g.fake(g.node("Conv", g.dequantize(b, y(1.0)), g.weight(weight((5, 64, 1, 1)), W)), y(9.0))
+    after = check(g, out, removed={a: 61, b: 61})
+    assert len(borders_of(after)) == 1
+
+
+def borders_of(mod):
+    """Of the convolutions that have one, which the Relax form keeps."""
+    regions = [from_function(mod[gv]) for gv in mod.get_global_vars() if gv.name_hint != "main"]
+    return [region.border for region in regions if isinstance(region, Conv) and region.border is not None]
 
 
 def test_constants_that_are_what_a_border_is_padded_with_go():

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.lowering.strategies import clamps, outputs_for, params, tensor, weights
+from tests.lowering.strategies import borders, clamps, outputs_for, params, tensor, weights
+from tvmopt.quant import reference
 from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import (
     ArgMax,
@@ -58,7 +59,10 @@ def convs(draw: st.DrawFn) -> Case:
         tuple(draw(st.integers(1, 2)) for _ in range(rank)), groups, transposed, output_padding,
     )  # fmt: skip
     size = [draw(st.integers(5, 7)) for _ in range(rank)]
-    return region, (tensor((draw(st.integers(1, 2)), groups * per_group, *size), x.dtype),)
+    data = tensor((draw(st.integers(1, 2)), groups * per_group, *size), x.dtype)
+    if groups == 1 and draw(st.booleans()):
+        region = replace(region, border=draw(borders(count, reference.run(region, data).shape[2:])))
+    return region, (data,)
 
 
 @st.composite

@@ -10,7 +10,7 @@ from tvm.script import relax as R
 
 from tvmopt.quant.params import QParams
 from tvmopt.quant.reference import run
-from tvmopt.quant.regions import Binary, Conv, MatMul, Pool, Table
+from tvmopt.quant.regions import Binary, Border, Conv, MatMul, Pool, Table
 from tvmopt.quant.relax_form import Scope, Unfit, from_function, read, to_function
 
 from .regions import regions, softmaxes
@@ -29,6 +29,8 @@ def same(a, b):
         return isinstance(b, np.ndarray) and a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, tuple):
         return isinstance(b, tuple) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, Border):
+        return isinstance(b, Border) and same(a.values, b.values) and same(a.index, b.index)
     return a == b
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..model import Model
-from .common import check_threads, name_of, stage
+from .common import check_threads, grouped, name_of, stage
 
 if TYPE_CHECKING:
     from ..backends import Offloaded
@@ -76,7 +76,6 @@ def compile(
     """
     from .. import backends, frontend, lowering
     from .. import target as targets
-    from ..passes import pipeline
     from ..tuning import exchange
     from ..tuning.lookup import Lookup
 
@@ -90,19 +89,17 @@ def compile(
         raise InputError(f"io_memory is '{io_memory}', neither 'caller' nor 'workspace'")
     loaded = as_model(model)
     frontend.require_static(loaded)
-    with stage("optimizing", loaded.source):
-        grouped = pipeline.run(loaded, sparsity=sparsity, io=io, requantize=found.requantize)
-    programs = None
+    regions, programs = grouped(loaded, found, sparsity, io), None
     if found.accelerator is not None:
-        grouped, programs = _offloaded(grouped, found)
+        regions, programs = _offloaded(regions, found)
     with nullcontext() if records is None else exchange.open(Path(records)) as named:
         tuned = Lookup(found, named)
         with stage(f"lowering for {found.name}", loaded.source):
-            lowered = lowering.lower(grouped, found, threads, sparsity, tuned)
+            lowered = lowering.lower(regions, found, threads, sparsity, tuned)
     lowered = lowered.replace(tuned=tuple(tuned.used.values()))
     with stage(f"generating code for {found.name}", loaded.source):
         options = backends.Embedded(emit, io_memory, compress_weights)
-        return backends.build(lowered, found, threads, options, programs, partial(_here, grouped, sparsity))
+        return backends.build(lowered, found, threads, options, programs, partial(_here, regions, sparsity))
 
 
 def open(path: str | PathLike[str]) -> Artifact:
@@ -117,32 +114,28 @@ def as_model(model: Model | Source) -> Model:
     return model if isinstance(model, Model) else load(model)
 
 
-def partitioned(grouped: Model, target: Target) -> Model:
+def partitioned(regions: Model, target: Target) -> Model:
     """What the target's accelerator takes as subgraphs."""
     from .. import backends
     from ..passes.partition import partition
 
     assert target.accelerator is not None
-    with stage(f"partitioning for {target.name}", grouped.source):
-        return partition(grouped, target.accelerator.kind, backends.supports(target))
+    with stage(f"partitioning for {target.name}", regions.source):
+        return partition(regions, target.accelerator.kind, backends.supports(target))
 
 
-def _offloaded(grouped: Model, target: Target) -> tuple[Model, Offloaded]:
+def _offloaded(regions: Model, target: Target) -> tuple[Model, Offloaded]:
     """What the target's accelerator takes as subgraphs, and what it computes for each."""
     from .. import backends
 
-    model = partitioned(grouped, target)
-    with stage(f"compiling for the accelerator of {target.name}", grouped.source):
+    model = partitioned(regions, target)
+    with stage(f"compiling for the accelerator of {target.name}", regions.source):
         return model, backends.offload(model, target)
 
 
 def accelerated(model: Model, target: Target, sparsity: bool) -> tuple[Model, Offloaded]:
     """An imported model, partitioned for the target's accelerator."""
-    from ..passes import pipeline
-
-    with stage("optimizing", model.source):
-        grouped = pipeline.run(model, sparsity=sparsity, requantize=target.requantize)
-    return _offloaded(grouped, target)
+    return _offloaded(grouped(model, target, sparsity), target)
 
 
 def simulated(model: Model, target: Target, sparsity: bool) -> Engine:

@@ -15,7 +15,10 @@ from ..model import Model
 if TYPE_CHECKING:
     import onnx
 
+    from ..passes.pipeline import Io
+    from ..quant.regions import Requantize
     from ..report.samples import Samples
+    from ..target import Target
 
     Source = str | PathLike[str] | bytes | onnx.ModelProto
 
@@ -51,6 +54,16 @@ def samples_of(model: Model, data: Path | None, count: int) -> Samples:
     if data is None:
         return samples.random(model.inputs, ranges, count)
     return samples.read(data, model.inputs, ranges)
+
+
+def grouped(model: Model, target: Target | None, sparsity: bool, io: Io = "onnx") -> Model:
+    """An imported model with its int8 regions in the arithmetic of a target, in float32's without one."""
+    from ..passes import pipeline
+
+    requantize: Requantize = "float" if target is None else target.requantize
+    borders = target is None or (target.accelerator is None and target.cuda is None)
+    with stage("optimizing", model.source):
+        return pipeline.run(model, sparsity=sparsity, io=io, requantize=requantize, borders=borders)
 
 
 def check_threads(threads: int) -> None:

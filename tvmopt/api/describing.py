@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import UnsupportedError
 from ..model import Model
 from .artifacts import accelerated, as_model, partitioned
-from .common import stage
+from .common import grouped, stage
 
 if TYPE_CHECKING:
     from ..backends.npu.expected import Expected
@@ -25,19 +25,17 @@ def inspect(model: Model | Source, target: str | Path | Target | None = None, *,
     """
     from .. import lowering
     from .. import target as targets
-    from ..passes import pipeline
     from ..report import inspect as inspection
 
     model = as_model(model)
     found = None if target is None else targets.get(target)
-    with stage("optimizing", model.source):
-        grouped = pipeline.run(model, sparsity=sparsity, requantize="float" if found is None else found.requantize)
+    regions = grouped(model, found, sparsity)
     if found is None:
-        return inspection.inspect(grouped, "", {})
-    host = grouped if found.accelerator is None else partitioned(grouped, found)
+        return inspection.inspect(regions, "", {})
+    host = regions if found.accelerator is None else partitioned(regions, found)
     with stage(f"lowering for {found.name}", model.source):
         formats = lowering.formats(host, found) if sparsity else {}
-    return inspection.inspect(grouped, found.name, formats)
+    return inspection.inspect(regions, found.name, formats)
 
 
 def estimate(

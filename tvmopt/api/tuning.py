@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import TuningError
 from ..model import Model
 from .artifacts import as_model
-from .common import check_threads, stage
+from .common import check_threads, grouped, stage
 
 if TYPE_CHECKING:
     from ..target import Target
@@ -62,7 +62,6 @@ def tune(
     """
     from .. import frontend
     from .. import target as targets
-    from ..passes import pipeline
     from ..tuning.board import Tracker
     from ..tuning.budget import Budget
     from ..tuning.campaign import Campaign, logged
@@ -77,14 +76,12 @@ def tune(
     boards = None if tracker is None else Tracker.parse(tracker, key)
     several = models if isinstance(models, Sequence) and not isinstance(models, str | bytes) else [models]
     loaded = [as_model(model) for model in several]
-    grouped = []
     for model in loaded:
         frontend.require_static(model)
-        with stage("optimizing", model.source):
-            grouped.append(pipeline.run(model, sparsity=sparsity, requantize=found.requantize))
+    regions = [grouped(model, found, sparsity) for model in loaded]
     names = ", ".join(model.source for model in loaded)
     with stage("tuning", names), Records(Path(records)) as database, logged(log_file):
-        tasks = extract(grouped, found, threads, sparsity)
+        tasks = extract(regions, found, threads, sparsity)
         if not tasks:
             raise TuningError(f"no kernel has a schedule rule with decisions for {found.name}", file=names)
         watchers = [one for one in (Page(Path(page)) if page else None, watch) if one is not None]

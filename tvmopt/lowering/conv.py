@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 from tvm import te
 
-from ..quant.regions import Conv, Residual
+from ..quant.regions import Border, Conv, Residual
 from ..target import Target
 from .arith import Expr
 from .contraction import Place, Read, contract, finish, rows
@@ -56,21 +56,26 @@ def convolve(
     if window.groups > 1 and window.weight.shape[1] == 1:
         return lower_depthwise(region, window, stored, out_shape, zero_point, target)
     window = window.merged(form.lanes)
-    count = _beside(window, form)
+    count = 1 if region.border is not None else _beside(window, form)
     if count > 1:
         window = window.beside(count)
     zero_point += form.shift(stored.dtype)
     bias = np.tile(region.bias.astype(np.int64), count) - zero_point * window.weight.sum((1, 2, 3), dtype=np.int64)
     reach = np.abs(window.weight).sum((1, 2, 3), dtype=np.int64) * 255
+    added = None
+    if region.border is not None:
+        added = _Added(region.border)
+        reach += np.abs(region.border.values.astype(np.int64)).reshape(len(reach), -1).max(1)
     scales = region.x, region.w.repeated(count)
     own = Epilogue(scales, region.y, region.clamp, bias, target, region.requantize, reach=reach)
 
     batch, _, *above, columns = out_shape
     weight, space, shape = window.weight.transpose(0, 2, 3, 1), (batch, *above, columns // count), stored.physical
-    if window.pointwise:  # then images are matrices of rows
+    by_rows = window.pointwise and added is None
+    if by_rows:  # then images are matrices of rows
         weight, space, shape = weight[:, 0, 0], (prod(space),), (prod(space), shape[-1])
     x = te.placeholder(shape, stored.dtype, "x")
-    if window.pointwise:
+    if by_rows:
         read = rows(x, form)
     elif window.groups == 1 and window.dilations[1] == 1 and window.spread[1] == 1 and weight.shape[-1] % form.unit:
         weight, read = weight.reshape(*weight.shape[:2], -1), _merged(window, x, form, zero_point)
@@ -80,8 +85,25 @@ def convolve(
     w = [te.placeholder(array.shape, array.dtype.name, ("w", "positions")[i]) for i, array in enumerate(packed)]
     acc = contract(space, w[0], read, positions=w[1] if form.pairs else None)
     epilogue, beside = attach(own, residual, others, (*space, len(bias)), target)
-    func = finish([x, *beside, *w, *epilogue.params], acc, len(bias), epilogue, form)
-    return Kernel(func, (*packed, *epilogue.constants), Stored(out_shape, epilogue.dtype, channels_last=True))
+    given, constants = [x, *beside, *w], packed
+    if added is not None:
+        given, constants = [*given, *added.params], (*packed, *added.constants)
+    func = finish([*given, *epilogue.params], acc, len(bias), epilogue, form, added)
+    return Kernel(func, (*constants, *epilogue.constants), Stored(out_shape, epilogue.dtype, channels_last=True))
+
+
+class _Added:
+    """A border, as what is added to the sum at a place. params : what it reads, which are ``constants``."""
+
+    def __init__(self, border: Border) -> None:
+        channels_last = np.ascontiguousarray(np.moveaxis(border.values, 0, -1))
+        self.constants: tuple[np.ndarray, ...] = (channels_last, *border.index)
+        self.params = tuple(te.placeholder(c.shape, c.dtype.name, "border") for c in self.constants)
+
+    def __call__(self, place: Place, channel: Expr) -> Expr:
+        values, *index = self.params
+        _, *at = place
+        return values(*(case(i) for case, i in zip(index, at, strict=True)), channel)
 
 
 def _beside(window: Window, form: Packing) -> int:

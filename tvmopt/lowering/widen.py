@@ -81,8 +81,10 @@ def widened(region: Conv, inputs: int, outputs: int) -> Conv:
     shape = (outputs, per_group + more[1], *region.weight.shape[2:])
     weight = np.broadcast_to(zero_point.astype(region.weight.dtype), shape).copy()
     weight[:have, :per_group] = region.weight
-    bias = np.pad(region.bias, (0, more[0]))
-    return replace(region, weight=weight, w=w, bias=bias, groups=outputs if depthwise else 1)
+    bias, border = np.pad(region.bias, (0, more[0])), region.border
+    if border is not None:
+        border = replace(border, values=np.pad(border.values, [(0, more[0]), *[(0, 0)] * len(border.index)]))
+    return replace(region, weight=weight, w=w, bias=bias, border=border, groups=outputs if depthwise else 1)
 
 
 def _longer(p: QParams, count: int) -> QParams:

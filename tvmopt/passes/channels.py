@@ -12,6 +12,7 @@ from ..quant import reference
 from ..quant.regions import Binary, Concat, Conv, MatMul, Pool, Region, Table
 from ..quant.slicing import depthwise_sliced, is_depthwise, sliced
 from ..quant.slicing import nonzero as multiplies
+from .borders import by_place, same_everywhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +54,12 @@ class Contraction:
 
     nonzero  : bool [O, C]: whether output o multiplies input c with anything but zero.
     foldable : bool [C]: whether input c contributes the same to every element of an output channel.
+    by_place : bool [C]: others whose contribution is known as well, and may become a convolution's ``Border``.
     """
 
     nonzero: np.ndarray
     foldable: np.ndarray
+    by_place: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +111,9 @@ def _(region: Conv, shape: tuple[int, ...], x: Known) -> Effect:
     if x.axis != 1:
         found = np.flatnonzero(~nonzero.any(axis=1))
         return Effect(_placed(shape, dtype, 1, found, _bias_alone(region, shape, found)), [None])
-    constant, value = x.uniform()
-    at_border = any(region.padding) or region.transposed
-    foldable = constant & (value == int(region.x.zero_point)) if at_border else constant
-    return _contraction(region, shape, 1, x, nonzero, foldable)
+    return _contraction(
+        region, shape, 1, x, Contraction(nonzero, same_everywhere(region, x), by_place(region, shape, x))
+    )
 
 
 @effect.register
@@ -129,7 +131,7 @@ def _(region: MatMul, shape: tuple[int, ...], a: Known, *rest: Known) -> Effect:
     foldable, value = a.uniform()
     if region.bias is not None and region.bias.dtype == np.float32:
         foldable &= value == int(region.a.zero_point)
-    return _contraction(region, shape, axis, a, nonzero, foldable)
+    return _contraction(region, shape, axis, a, Contraction(nonzero, foldable, np.zeros_like(foldable)))
 
 
 def _product_of_activations(region: MatMul, shape: tuple[int, ...], a: Known, b: Known) -> Effect:
@@ -143,16 +145,16 @@ def _product_of_activations(region: MatMul, shape: tuple[int, ...], a: Known, b:
 
 
 def _contraction(
-    region: Conv | MatMul, shape: tuple[int, ...], axis: int, x: Known, nonzero: np.ndarray, foldable: np.ndarray
+    region: Conv | MatMul, shape: tuple[int, ...], axis: int, x: Known, contraction: Contraction
 ) -> Effect:
     """An output channel is known when all inputs that it multiplies with more than zero are."""
-    dtype = np.dtype(np.float32) if region.y is None else region.y.dtype
+    dtype, nonzero = np.dtype(np.float32) if region.y is None else region.y.dtype, contraction.nonzero
     found = np.flatnonzero(~nonzero[:, ~x.mask].any(axis=1))
     inputs = np.flatnonzero(x.mask & nonzero[found].any(axis=0))
     values = _bias_alone(region, shape, found)
     if len(inputs) and values is not None:
         values = reference.run(sliced(region, inputs, found), x.filled().take(inputs, x.axis))
-    return Effect(_placed(shape, dtype, axis, found, values), [], Contraction(nonzero, foldable))
+    return Effect(_placed(shape, dtype, axis, found, values), [], contraction)
 
 
 def _bias_alone(region: Conv | MatMul, shape: tuple[int, ...], channels: np.ndarray) -> np.ndarray | None:
@@ -164,9 +166,12 @@ def _bias_alone(region: Conv | MatMul, shape: tuple[int, ...], channels: np.ndar
     assert x is not None
     bias = np.zeros(shape[axis], np.int32) if region.bias is None else region.bias
     multiplier = np.broadcast_to(reference.multiplier(x, w, region.y), bias.shape)
-    values = reference.finish(region, bias[channels], multiplier[channels])
-    part = [*shape[:axis], len(channels), *shape[axis + 1 :]]
-    return np.broadcast_to(values.reshape([-1 if at == axis else 1 for at in range(len(shape))]), part)
+    column = [-1 if at == axis else 1 for at in range(len(shape))]
+    total = bias[channels].reshape(column)
+    if isinstance(region, Conv) and region.border is not None:
+        total = total + region.border.image[channels]
+    values = reference.finish(region, total, multiplier[channels].reshape(column))
+    return np.broadcast_to(values, [*shape[:axis], len(channels), *shape[axis + 1 :]])
 
 
 def _placed(

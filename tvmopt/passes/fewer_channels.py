@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 from tvm import relax
 
-from ..quant.regions import Binary, Conv, MatMul, Region
+from ..quant.regions import Binary, Border, Conv, MatMul, Region
 from ..quant.relax_form.scope import Expr, Var
 from ..quant.relax_form.write import composite
 from ..quant.slicing import centered, depthwise_sliced, is_depthwise, sliced
+from .borders import border, same_everywhere
 from .channels import Effect, Known
 from .graph import substitute
 
@@ -22,7 +23,7 @@ def on_fewer_channels(region: Region, how: Effect, outputs: np.ndarray, inputs: 
     if isinstance(region, Conv) or (isinstance(region, MatMul) and region.weight is not None):
         if how.contraction is None:  # x has its channels on another axis than those that are summed
             return sliced(region, np.arange(centered(region).shape[1]), outputs)
-        return sliced(_with_constants_in_bias(region, inputs, x), inputs, outputs)
+        return sliced(_with_constants(region, how.known.shape, inputs, x), inputs, outputs)
     if isinstance(region, Binary) and region.constant is not None:
         at = how.known.axis - len(how.known.shape) + region.constant.ndim
         if at >= 0 and region.constant.shape[at] == len(how.known.mask):
@@ -30,12 +31,18 @@ def on_fewer_channels(region: Region, how: Effect, outputs: np.ndarray, inputs: 
     return region
 
 
-def _with_constants_in_bias(region: Conv | MatMul, inputs: np.ndarray, x: Known) -> Conv | MatMul:
-    """What the inputs that go contribute, which is constant, in the bias; int32, as it wraps in the sum itself."""
+def _with_constants(region: Conv | MatMul, shape: tuple[int, ...], inputs: np.ndarray, x: Known) -> Conv | MatMul:
+    """What the inputs that go contribute, which is constant, in the bias and the border of a result of ``shape``;
+    int32, as it wraps in the sum itself."""
     params = region.x if isinstance(region, Conv) else region.a
     assert params is not None
     gone = np.ones(len(x.mask), bool)
     gone[inputs] = False
+    if isinstance(region, Conv) and (placed := gone & x.mask & ~same_everywhere(region, x)).any():
+        found = border(region, shape, x, np.flatnonzero(placed))
+        if region.border is not None:
+            found = Border.of(found.image + region.border.image)
+        region, gone = replace(region, border=found), gone & ~placed
     _, value = x.uniform()
     weight = centered(region).sum(axis=2, dtype=np.int64)[:, gone]
     added = weight @ np.where(x.mask, value - int(params.zero_point), 0)[gone].astype(np.int64)

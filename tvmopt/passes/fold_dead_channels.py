@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import tvm
 
-from ..quant.relax_form.scope import Var
-from .channel_rewriter import ChannelRewriter, without_unused_composites
+from ..quant.relax_form.scope import Expr, Var
+from .channel_rewriter import ChannelRewriter, Step, without_unused_composites
 from .channels import Contraction, Effect
 from .graph import Graph, Rewriter, rewrite
 
@@ -28,19 +29,24 @@ class FoldDeadChannels:
         region(x), x[:, c] multiplied by zeros      -> region without c in its weight
         add(x, y), all of y constant                -> add(x), y inside
 
-    Bit-exact: what a constant channel adds to a sum is added to its int32 bias, and a channel that meets a
-    padded border stays unless the padding has its value (or what comes of it there is the same).
+    Bit-exact: what a constant channel adds to a sum is added to its int32 bias. Where that differs from place to place,
+    since the channel meets a border that is padded with another value, it becomes a ``Border`` of the convolution that
+    reads it, if that takes no more bytes than the weights which go; else the channel stays.
+    borders : whether what compiles the regions knows borders.
 
     How many channels of a tensor went goes into the module's attribute ``tvmopt.removed_channels``; why constant or
     unread ones stay, where some do, into ``tvmopt.kept_channels``.
     """
+
+    def __init__(self, borders: bool = True) -> None:
+        self.borders = borders
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         removed: dict[str, int] = {}
         kept: dict[str, str] = {}
 
         def fold(graph: Graph, mod: tvm.IRModule) -> Rewriter:
-            rewriter = _Fold(graph, mod)
+            rewriter = _Fold(graph, mod, self.borders)
             removed.update({var.name: int(np.sum(~left)) for var, left in rewriter.left.items() if not left.all()})
             kept.update(rewriter.reasons())
             return rewriter
@@ -50,6 +56,17 @@ class FoldDeadChannels:
 
 
 class _Fold(ChannelRewriter):
+    def __init__(self, graph: Graph, mod: tvm.IRModule, borders: bool) -> None:
+        self.borders = borders
+        super().__init__(graph, mod)
+
+    def _step(self, var: Var, value: Expr) -> Step | None:
+        step = super()._step(var, value)
+        if self.borders or step is None or step.effect.contraction is None:
+            return step
+        sums = replace(step.effect.contraction, by_place=np.zeros_like(step.effect.contraction.by_place))
+        return replace(step, effect=replace(step.effect, contraction=sums))
+
     def choose(self) -> dict[Var, np.ndarray]:
         self.left = self.settle()
         return {var: np.flatnonzero(left) for var, left in self.left.items()}
@@ -104,7 +121,8 @@ class _Fold(ChannelRewriter):
         for reader, step in self.steps.items():
             sums = step.effect.contraction
             if sums is not None and var == step.operands[0] and (_needed(sums, self.left[reader]) & constant).any():
-                yield f"'{reader.name}' sums its constants differently at padded borders, or from place to place"
+                how = "differently at padded borders, or from place to place"
+                yield f"'{reader.name}' sums its constants {how}, and they are too few for a border of its own"
 
 
 def _spread(y: np.ndarray, xs: list[np.ndarray], how: Effect, both_ways: bool) -> None:
@@ -123,5 +141,5 @@ def _spread(y: np.ndarray, xs: list[np.ndarray], how: Effect, both_ways: bool) -
 
 
 def _needed(contraction: Contraction, outputs: np.ndarray) -> np.ndarray:
-    """Inputs that do not fold into the bias of the outputs that are left."""
-    return contraction.nonzero[outputs].any(axis=0) & ~contraction.foldable
+    """Inputs that fold neither into the bias of the outputs that are left nor into a border."""
+    return contraction.nonzero[outputs].any(axis=0) & ~contraction.foldable & ~contraction.by_place

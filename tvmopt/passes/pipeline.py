@@ -26,7 +26,9 @@ Io = Literal["onnx", "int8", "int8-inputs"]
 """Inputs and outputs: as the ONNX model has them, or as the 8-bit tensors that it makes of both, or of its inputs."""
 
 
-def passes(sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "float") -> list[tvm.transform.Pass]:
+def passes(
+    sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "float", borders: bool = True
+) -> list[tvm.transform.Pass]:
     """What ``run`` applies. Each is an ordinary Relax pass."""
     return [
         # One way to write things
@@ -40,18 +42,21 @@ def passes(sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "flo
         GroupRegions(requantize),
         ComposeTables(),
         # Work that is known to give constants
-        *([FoldDeadChannels()] if sparsity else []),
+        *([FoldDeadChannels(borders)] if sparsity else []),
         # Zeros where kernels can skip them
         *([PermuteChannels(), MarkPatterns()] if sparsity else []),
     ]
 
 
-def run(model: Model, *, sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "float") -> Model:
+def run(
+    model: Model, *, sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "float", borders: bool = True
+) -> Model:
     """Apply the passes to an imported model: its int8 regions become composite functions.
 
     sparsity : also remove channels that are constant or unused; never changes a result bit.
     io       : "int8" strips the quantization of inputs and the dequantization of outputs; "int8-inputs" the former.
     requantize : the arithmetic of the regions.
+    borders  : convolutions may have a ``Border``.
 
     Appends one PassRecord per pass that changed something, and fills ``float_reasons``.
 
@@ -61,7 +66,7 @@ def run(model: Model, *, sparsity: bool = True, io: Io = "onnx", requantize: Req
     mod, history = model.mod, list(model.history)
     done: list[str] = []
     before = counts(mod)
-    for step in passes(sparsity, io, requantize):
+    for step in passes(sparsity, io, requantize, borders):
         name = str(step.info.name).removeprefix("tvmopt.")
         try:
             mod = step(mod)

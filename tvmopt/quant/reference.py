@@ -207,6 +207,8 @@ def _(region: Conv, x: np.ndarray) -> np.ndarray:
     acc = _transposed_conv(region, x) if region.transposed else _conv(region, x)
     column = (-1,) + (1,) * (x.ndim - 2)
     acc = acc + region.bias.reshape(column)
+    if region.border is not None:
+        acc = acc + region.border.image
     m = multiplier(region.x, region.w, region.y)
     m = m.reshape(column) if m.ndim else m
     return acc.astype(np.float32) * m if region.y is None else finish(region, acc, m)

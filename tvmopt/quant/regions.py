@@ -35,16 +35,46 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
+class Border:
+    """An int32 image [O, *T] with few different rows and columns.
+
+    Attributes
+    ----------
+    values : int32 [O, *cases].
+    index  : per spatial axis, int32 [T]: which case each row or column is.
+    """
+
+    values: np.ndarray
+    index: tuple[np.ndarray, ...]
+
+    @staticmethod
+    def of(image: np.ndarray) -> Border:
+        """The form of an int32 image [O, *T]."""
+        values, index = image, []
+        for axis in range(1, image.ndim):
+            values, inverse = np.unique(values, axis=axis, return_inverse=True)
+            index.append(inverse.reshape(-1).astype(np.int32))
+        return Border(values, tuple(index))
+
+    @property
+    def image(self) -> np.ndarray:
+        """int32 [O, *T]."""
+        return self.values[np.ix_(np.arange(len(self.values)), *self.index)]
+
+
+@dataclass(frozen=True, eq=False)
 class Conv(Region):
     """Convolution in 1 or 2 spatial dimensions: x [N, C, *S] -> y [N, O, *T].
 
-    ``acc[int32] = sum((x - x_zp) * (w - w_zp)) + bias``; borders are x_zp. ONNX Conv / QLinearConv.
+    ``acc[int32] = sum((x - x_zp) * (w - w_zp)) + bias (+ border)``; borders are x_zp. ONNX Conv / QLinearConv.
 
     weight   : [O, C / groups, *K], dtype of ``w``; transposed: [C, O / groups, *K] as ONNX ConvTranspose.
     bias     : int32 [O], in units of x.scale * w.scale.
     w        : per tensor, or per output channel.
     padding  : begins then ends, as ONNX pads.
     output   : ``y`` None gives float32 ``acc * (x.scale * w.scale)``.
+    border   : what is added besides the bias, in the same units: constant channels that were folded away, where they
+               met padding. Of one group only.
     """
 
     kind: ClassVar[str] = "conv"
@@ -60,6 +90,7 @@ class Conv(Region):
     groups: int = 1
     transposed: bool = False
     output_padding: tuple[int, ...] = ()
+    border: Border | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,7 +46,8 @@ def sliced(region: Conv | MatMul, inputs: np.ndarray, outputs: np.ndarray) -> Co
     assert region.groups == 1
     rows = (inputs, outputs) if region.transposed else (outputs, inputs)
     weight = np.ascontiguousarray(region.weight[np.ix_(*rows)])
-    return replace(region, weight=weight, w=taken(region.w, outputs), bias=region.bias[outputs])
+    border = None if region.border is None else replace(region.border, values=region.border.values[outputs])
+    return replace(region, weight=weight, w=taken(region.w, outputs), bias=region.bias[outputs], border=border)
 
 
 def depthwise_sliced(region: Conv, channels: np.ndarray) -> Conv:

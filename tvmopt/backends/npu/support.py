@@ -80,6 +80,8 @@ def unfit(op: Op, limits: Limits) -> str | None:
 
 
 def _conv(region: Conv, op: Op, limits: Limits) -> str | None:
+    if region.border is not None:
+        return "constants are added to its sums that differ from place to place"
     if region.transposed and any(dilation != 1 for dilation in region.dilations):
         return "TOSA has no transposed convolution with dilation"
     if region.transposed:

@@ -53,6 +53,8 @@ def _(op: ArgMax | Softmax) -> str | None:
 def _(op: Conv) -> str | None:
     if op.transposed:
         return "the array has no transposed convolution"
+    if op.border is not None:
+        return "constants are added to its sums that differ from place to place"
     return _float(op) or _weights(op)
 
 

@@ -78,6 +78,8 @@ def _of_convolution(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[i
         return _in_pairs(window.weight, pixels, window.groups, stored.dtype, target, form)
     if window.groups > 1:
         return Choice(None, "dense: a convolution in groups")
+    if region.border is not None:
+        return Choice(None, "dense: constants are added to its sums that differ from place to place")
     border = int(as_stored(region.x, stored).zero_point)
     bias = region.bias - border * window.weight.sum((1, 2, 3), dtype=np.int64)
     epilogue = Epilogue(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from tvm import relax
 
 from ..params import QParams
-from ..regions import Clamp, Conv, MatMul, WeightOnly
+from ..regions import Border, Clamp, Conv, MatMul, WeightOnly
 from .scope import Expr, Match, Quantized, Scope, Unfit, Var, ints, is_8bit, op_name
 from .weight_only import blocked_matrix
 
@@ -20,17 +22,55 @@ NO_CLAMP: Clamp = (0, 0)
 """The ``clamp`` of regions with a float result, which has none."""
 
 
-def split_bias(expr: Expr, scope: Scope) -> tuple[relax.Call, Expr | None] | None:
-    """The convolution or matrix product that ``expr`` is, and the constant that is added to it, if any."""
+@dataclass(frozen=True)
+class Sum:
+    """A convolution or matrix product, and what is added to it.
+
+    Attributes
+    ----------
+    bias   : a constant.
+    border : a constant image, and its scale (``unit``).
+    """
+
+    call: relax.Call
+    bias: Expr | None = None
+    border: Border | None = None
+    unit: np.ndarray | None = None
+
+
+def split_bias(expr: Expr, scope: Scope) -> Sum | None:
+    """The convolution or matrix product that ``expr`` is, with what is added to it, if anything."""
     call = scope.call(expr, *HEAVY)
     if call is not None:
-        return call, None
+        return Sum(call)
     add = scope.call(expr, "relax.add")
     for operand, other in (add.args, add.args[::-1]) if add is not None else ():
         call = scope.call(operand, *HEAVY)
         if call is not None and constant_operand(other, scope):
-            return call, other
+            return Sum(call, other)
+        found = _border(other, scope)
+        inner = None if found is None else split_bias(operand, scope)
+        if found is not None and inner is not None and inner.border is None:
+            return replace(inner, border=found[0], unit=found[1])
     return None
+
+
+def _border(expr: Expr, scope: Scope) -> tuple[Border, np.ndarray] | None:
+    """The border that ``expr`` is, rows and columns taken from a dequantized int32 constant; and its scale."""
+    found = scope.quantized(expr)
+    if found is None or found.params is None or found.params.dtype != np.int32:
+        return None
+    tensor = found.tensor
+    index: list[np.ndarray] = []
+    for axis in reversed(range(2, expr.ty.ndim)):
+        call = scope.call(tensor, "relax.take")
+        taken = None if call is None or int(call.attrs.axis) != axis else scope.constant(call.args[1])
+        if call is None or taken is None:
+            return None
+        index.insert(0, taken)
+        tensor = call.args[0]
+    values = scope.constant(tensor)
+    return None if values is None or not index else (Border(values[0], tuple(index)), found.params.scale)
 
 
 def constant_operand(expr: Expr, scope: Scope) -> bool:
@@ -38,16 +78,19 @@ def constant_operand(expr: Expr, scope: Scope) -> bool:
     return scope.constant(found.tensor if found is not None else expr) is not None
 
 
-def multiply_accumulate(call: relax.Call, bias: Expr | None, y: QParams | None, clamp: Clamp, scope: Scope) -> Match:
+def multiply_accumulate(found: Sum, y: QParams | None, clamp: Clamp, scope: Scope) -> Match:
+    call = found.call
     if str(call.ty.dtype) != "float32":
         raise Unfit(f"it computes in {call.ty.dtype}, not in float32")
-    if op_name(call) == "relax.matmul":
-        return _matmul(call, bias, y, clamp, scope)
-    return _conv(call, bias, y, clamp, scope)
+    if op_name(call) != "relax.matmul":
+        return _conv(found, y, clamp, scope)
+    if found.border is not None:
+        raise Unfit("the constant added to it is not one value per output channel")
+    return _matmul(call, found.bias, y, clamp, scope)
 
 
-def _conv(call: relax.Call, bias: Expr | None, y: QParams | None, clamp: Clamp, scope: Scope) -> Match:
-    attrs = call.attrs
+def _conv(found: Sum, y: QParams | None, clamp: Clamp, scope: Scope) -> Match:
+    call, attrs = found.call, found.call.attrs
     transposed = op_name(call) in CONV_TRANSPOSE
     rank = call.ty.ndim
     if str(attrs.data_layout) != CHANNELS_FIRST[rank - 3] or str(attrs.out_layout) != str(attrs.data_layout):
@@ -60,11 +103,13 @@ def _conv(call: relax.Call, bias: Expr | None, y: QParams | None, clamp: Clamp, 
     if w.axis not in (None, 1 if transposed else 0) or (transposed and groups > 1 and w.axis is not None):
         raise Unfit(f"its weight is quantized along axis {w.axis}, not per output channel")
     outputs = weight.shape[1] * groups if transposed else weight.shape[0]
-    integer_bias = _bias(bias, outputs, 1, rank, x, w, scope)
+    integer_bias = _bias(found.bias, outputs, 1, rank, x, w, scope)
+    if found.unit is not None and not np.array_equal(found.unit, x.scale * w.scale):
+        raise Unfit("the constant added to it is not one value per output channel")
     region = Conv(
         x, w, weight, integer_bias, y, clamp,
         strides=ints(attrs.strides), padding=ints(attrs.padding), dilations=ints(attrs.dilation), groups=groups,
-        transposed=transposed, output_padding=ints(attrs.output_padding) if transposed else (),
+        transposed=transposed, output_padding=ints(attrs.output_padding) if transposed else (), border=found.border,
     )  # fmt: skip
     return Match(region, (x_tensor,))
 

@@ -46,7 +46,7 @@ def read(expr: Expr, scope: Scope) -> Match:
     biased = split_bias(expr, scope)
     if biased is None:
         raise Unfit(f"{op_name(call).removeprefix('relax.')} has no int8 form with a float result")
-    return multiply_accumulate(*biased, None, NO_CLAMP, scope)
+    return multiply_accumulate(biased, None, NO_CLAMP, scope)
 
 
 def _per_tensor(call: relax.Call, scope: Scope) -> bool:
@@ -78,7 +78,7 @@ def _quantized(call: relax.Call, scope: Scope) -> Match:
     inner, clamp = _split_clamp(call.args[0], y, scope)
     biased = split_bias(inner, scope)
     if biased is not None:
-        return multiply_accumulate(*biased, y, clamp, scope)
+        return multiply_accumulate(biased, y, clamp, scope)
     core = scope.value(inner)
     name = op_name(core) if isinstance(core, relax.Call) else ""
     if name in BINARY and all(_is_operand(arg, scope) for arg in core.args):

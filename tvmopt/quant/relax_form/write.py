@@ -111,7 +111,12 @@ def _(region: Conv, body: relax.BlockBuilder, x: Var) -> Expr:
         value = op(data, weight, *geometry, list(region.dilations), region.groups, **layout)
     if region.bias.any():
         column = region.bias.reshape(1, -1, *(1,) * (rank - 2))
-        value = relax.op.add(body.emit(value), body.emit(_bias(column, 1, region.x, region.w)))
+        value = relax.op.add(body.emit(value), body.emit(_bias(relax.const(column), 1, region.x, region.w)))
+    if region.border is not None:
+        image: Expr = relax.const(region.border.values[None])
+        for axis, index in enumerate(region.border.index, 2):
+            image = body.emit(relax.op.take(image, relax.const(index), axis))
+        value = relax.op.add(body.emit(value), body.emit(_bias(image, 1, region.x, region.w)))
     return _finish(body, value, region.y, region.clamp)
 
 
@@ -129,7 +134,7 @@ def _(region: MatMul, body: relax.BlockBuilder, a: Var, *rest: Var) -> Expr:
         value = relax.op.add(body.emit(value), relax.const(region.bias))
     elif region.bias is not None:
         assert region.a is not None
-        value = relax.op.add(body.emit(value), body.emit(_bias(region.bias, 0, region.a, region.b)))
+        value = relax.op.add(body.emit(value), body.emit(_bias(relax.const(region.bias), 0, region.a, region.b)))
     return _finish(body, value, region.y, region.clamp)
 
 
@@ -145,12 +150,10 @@ def _(region: WeightOnly, body: relax.BlockBuilder, a: Var) -> Expr:
     return value if region.bias is None else relax.op.add(body.emit(value), relax.const(region.bias))
 
 
-def _bias(values: np.ndarray, axis: int, x: QParams, w: QParams) -> Expr:
+def _bias(values: Expr, axis: int, x: QParams, w: QParams) -> Expr:
     """An int32 bias in units of ``x.scale * w.scale``, dequantized."""
     scale = (x.scale * w.scale).astype(np.float32)
-    return dequantized(
-        relax.const(values), QParams(scale, np.zeros(scale.shape, np.int32), axis if scale.ndim else None)
-    )
+    return dequantized(values, QParams(scale, np.zeros(scale.shape, np.int32), axis if scale.ndim else None))
 
 
 @_write.register
