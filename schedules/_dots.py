@@ -18,7 +18,7 @@ class Dots:
     are instructions for them."""
 
     depths: frozenset[int]
-    version: int = 2
+    version: int = 3
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None when it is something else."""

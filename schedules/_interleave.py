@@ -55,12 +55,12 @@ def _place(pixel: Expr) -> Expr:
 def _columns(a: Buffer, b: Buffer) -> None:
     def quarters(i: int) -> Expr:
         rows = [a.vload([i + LANES * lane, 0], "uint8x16") for lane in range(4)]
-        return _bind(_shuffle(rows, range(PIXELS)))
+        return _bind(shuffle(rows, range(PIXELS)))
 
     vectors = [quarters(i) for i in range(LANES)]
     for _ in range(4):
         pairs = zip(vectors[:8], vectors[8:], strict=True)
-        vectors = [_unpacked(x, y, 1, high) for x, y in pairs for high in (False, True)]
+        vectors = [_bind(unpacked(x, y, 1, high)) for x, y in pairs for high in (False, True)]
     for k, vector in enumerate(vectors):
         builder.buffer_store(b, vector, [k, _ramp(0, PIXELS)])
 
@@ -151,7 +151,7 @@ def _narrow(a: Buffer, limits: Buffer, b: Buffer) -> None:
         pairs = [T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.packssdw.512", *rows[i : i + 2]) for i in (0, 2)]
         moved = [T.call_llvm_pure_intrin("int16x32", "llvm.sadd.sat", pair, zero_point) for pair in pairs]
         packed = T.call_llvm_pure_intrin("uint8x64", "llvm.x86.avx512.packuswb.512", *moved)
-        value = _shuffle([T.max(T.min(packed, high), low)], order)
+        value = shuffle([T.max(T.min(packed, high), low)], order)
         builder.buffer_store(b, T.reinterpret(value, dtype="int32x16"), [0, _ramp(first, LANES)])
 
 
@@ -201,7 +201,7 @@ def _rows(a: Buffer, b: Buffer, word: str, dtype: str) -> None:
         quads = [_transposed(vectors[i : i + 4]) for i in range(0, count, 4)]  # quarter q of the v-th: place 4q + v
         for v in range(4):
             if count == 4:
-                pixels = [_shuffle([quads[0][v]], range(4 * q, 4 * q + 4)) for q in range(4)]
+                pixels = [shuffle([quads[0][v]], range(4 * q, 4 * q + 4)) for q in range(4)]
             else:
                 pixels = _quarters([quad[v] for quad in quads])
             for q, pixel in enumerate(pixels):
@@ -214,7 +214,7 @@ def _quarters(vectors: Sequence[Expr]) -> list[Expr]:
 
     def pick(x: Expr, y: Expr, first: int, second: int) -> Expr:
         own = [4 * quarter + i for quarter in (first, second) for i in range(4)]
-        return _bind(_shuffle([x, y], own + [LANES + i for i in own]))
+        return _bind(shuffle([x, y], own + [LANES + i for i in own]))
 
     a, b, c, d = vectors
     halves = [(pick(a, b, i, i + 1), pick(c, d, i, i + 1)) for i in (0, 2)]
@@ -223,20 +223,20 @@ def _quarters(vectors: Sequence[Expr]) -> list[Expr]:
 
 def _transposed(rows: Sequence[Expr]) -> list[Expr]:
     """Four vectors interleaved element by element, which stays in 128 bits: quarter q of vector v is place 4q + v."""
-    pairs = [[_unpacked(rows[i], rows[i + 1], 1, high) for i in (0, 2)] for high in (False, True)]
-    return [_unpacked(x, y, 2, high) for x, y in pairs for high in (False, True)]
+    pairs = [[_bind(unpacked(rows[i], rows[i + 1], 1, high)) for i in (0, 2)] for high in (False, True)]
+    return [_bind(unpacked(x, y, 2, high)) for x, y in pairs for high in (False, True)]
 
 
-def _unpacked(x: Expr, y: Expr, unit: int, high: bool) -> Expr:
+def unpacked(x: Expr, y: Expr, unit: int, high: bool) -> Expr:
     """Low or high halves of every 128 bits of two vectors of 512, ``unit`` elements of x and y in turn."""
     lanes = int(str(x.ty).rpartition("x")[2])
     half = lanes // 8
     own = [2 * half * quarter + half * high + i for quarter in range(4) for i in range(half)]
     units = [own[i : i + unit] for i in range(0, len(own), unit)]
-    return _bind(_shuffle([x, y], [i + other for part in units for other in (0, lanes) for i in part]))
+    return shuffle([x, y], [i + other for part in units for other in (0, lanes) for i in part])
 
 
-def _shuffle(vectors: Sequence[Expr], indices: Sequence[int]) -> Expr:
+def shuffle(vectors: Sequence[Expr], indices: Sequence[int]) -> Expr:
     return Shuffle(vectors, [const(i, "int32") for i in indices])
 
 

@@ -8,7 +8,7 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from . import _sparse, _sparse_matvec
+from . import _quads, _sparse, _sparse_matvec
 from ._dots import Dots
 
 
@@ -23,6 +23,8 @@ class Vnni(Dots):
             return _sparse.schedule(func)
         if op == "sparse_matvec":
             return _sparse_matvec.schedule(func)
+        if op == "quads":
+            return _quads.schedule(func, tunable)
         return super().apply(func, target, tunable)
 
 

@@ -13,6 +13,7 @@ from ..quant.regions import Conv
 from ..target import Target
 from .arith import Expr
 from .contraction import requantized
+from .depthwise_quads import lower_quads
 from .epilogue import Epilogue
 from .kernel import Kernel, Stored
 from .packing import Packing, choose, narrowest
@@ -27,6 +28,9 @@ def lower_depthwise(
     zero_point : of x as it is stored.
     """
     form = choose(target, "uint8", window.weight)
+    quads = lower_quads(region, window, stored, out_shape, zero_point, form, target)
+    if quads is not None:
+        return quads
     channels, _, height, _ = window.weight.shape
     repeat = channels // stored.shape[1]
     count = _beside(window, form) if repeat == 1 else 1
@@ -47,7 +51,10 @@ def lower_depthwise(
         return source(n, h, w, c // repeat)
 
     if dotted:
-        read = _bordered(window, repeated, zero_point) if count == 1 else _flat(window, repeated, stored, zero_point)
+        if count == 1:
+            read = window.around(repeated, zero_point, channels)
+        else:
+            read = window.side_by_side(stored.shape[0], channels, repeated, zero_point)
         window = replace(
             window,
             weight=np.tile(window.weight, (count, 1, 1, 1)),
@@ -95,26 +102,6 @@ def _beside(window: Window, form: Packing) -> int:
     count = form.lanes // window.weight.shape[0]
     fits = count * window.weight.shape[0] == form.lanes and window.size[1] % max(count, 1) == 0
     return count if fits and window.strides[1] == 1 and window.spread[1] == 1 else 1
-
-
-def _bordered(window: Window, x: Image, zero_point: int) -> Image:
-    """The padded input: (n, row, column, channel)."""
-    rows, columns = window.covered
-
-    def read(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
-        row, in_rows = window.inside(0, h, rows)
-        column, in_columns = window.inside(1, w, columns)
-        channels = [c < window.weight.shape[0]]
-        return guarded([*in_rows, *in_columns, *channels], x(n, row, column, c), zero_point)
-
-    return read
-
-
-def _flat(window: Window, x: Image, stored: Stored, zero_point: int) -> Image:
-    """The padded input, copied, so that channels beyond a pixel's are the next pixel's."""
-    channels = stored.shape[1]
-    stage = window.flat(stored.shape[0], channels, 0, x, zero_point)
-    return lambda n, h, w, c: stage(n, h, w * channels + c)
 
 
 def _columns(window: Window, x: Image, batch: int, form: Packing, shift: int) -> te.Tensor:

@@ -138,14 +138,24 @@ class Window:
 
     def padded(self, batch: int, channels: int, x: Image, border: int) -> Image:
         """A copy ("stage") of all that windows cover, ``border`` where that is not the input."""
+        return te.compute((batch, *self.covered, channels), self.around(x, border), name="stage")
+
+    def around(self, x: Image, border: int, channels: int | None = None) -> Image:
+        """Access to all that windows cover, ``border`` where that is not the input, or beyond its ``channels``."""
         rows, columns = self.covered
 
-        def element(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
+        def read(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
             row, in_rows = self.inside(0, h, rows)
             column, in_columns = self.inside(1, w, columns)
-            return guarded([*in_rows, *in_columns], x(n, row, column, c), border)
+            in_channels = [] if channels is None else [c < channels]
+            return guarded([*in_rows, *in_columns, *in_channels], x(n, row, column, c), border)
 
-        return te.compute((batch, rows, columns, channels), element, name="stage")
+        return read
+
+    def side_by_side(self, batch: int, channels: int, x: Image, border: int, slack: int = 0) -> Image:
+        """The same from a copy, where channels beyond a pixel's are the next pixel's; behind a row, ``slack`` more."""
+        stage = self.flat(batch, channels, slack, x, border)
+        return lambda n, h, w, c: stage(n, h, w * channels + c)
 
     def flat(self, batch: int, channels: int, slack: int, x: Image, border: int) -> te.Tensor:
         """The same with all elements of a row side by side, and ``slack`` more: [batch, rows, elements]."""

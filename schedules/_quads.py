@@ -1,0 +1,161 @@
+"""Schedule of "quads" functions, for AVX512-VNNI: rows of 64 bytes are interleaved by unpacks and multiplied at once.
+
+    for space, blocks, tiles of pixels:
+        for the pixels of a tile, unrolled:
+            sums[64] = bias
+            for taps:
+                sums += interleaved(4 rows of x) * weight[block]
+            out = bytes(scaled(sums))
+
+Neighbouring pixels have columns in common, which LLVM interleaves once where their code is unrolled. Instructions are
+put in by hand: tensorize does not match what is read under a condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tvm.ir import Call, Range, TensorLoad, Var
+from tvm.s_tir import Schedule
+from tvm.s_tir.stmt import SBlock
+from tvm.script import tirx as T
+from tvm.tirx import Bind, BufferLoad, BufferRegion, BufferStore, PrimFunc, Ramp, SeqStmt, Stmt, const
+from tvm_ffi import structural_map, structural_walk
+
+from ._common import Decisions, copy, extents, find, parallel
+from ._interleave import shuffle, unpacked
+from ._intrinsics import step
+
+Expr = Any
+
+QUAD, LANES, DEPTH = 64, 16, 4
+
+COLUMNS = 9
+"""Under the windows of a tile of pixels, at most: so many stay in registers until none needs them."""
+
+STEPS = 24
+"""Groups of taps of all pixels of a tile, at most: more is code that LLVM takes long to compile."""
+
+
+def schedule(func: PrimFunc, tunable: bool) -> Schedule:
+    """The scheduled function."""
+    sch = Schedule(_stored_at_once(func))
+    decisions = Decisions(sch, tunable)
+    acc, scaled, out = (sch.get_sblock(name) for name in ("acc", "scaled", "out_o"))
+    stage, pixels = find(sch, "stage"), extents(sch, acc)[-3]
+    width, groups = (int(axis.dom.extent) for axis in sch.get(acc).iter_vars[-3:-1])
+    given = pixels if stage is not None else int(sch.get(acc).reads[0].source.shape[2])
+    columns = COLUMNS if stage is None else width + 3  # those of quads in a copy are seldom shared
+    most = max(1, min((columns - width) // max(1, round(given / pixels)) + 1, STEPS // (width * groups)))
+    tile = max(count for count in range(1, most + 1) if pixels % count == 0)
+
+    *space, pixel, block = sch.get_loops(out)
+    p0, p1 = sch.split(pixel, [None, decisions.pick("pixels", tile, [n for n in range(1, 9) if pixels % n == 0])])
+    order = decisions.pick("order", 0, (0, 1))
+    outer = ([*space, block], [block, *space])[order]
+    sch.reorder(*outer, p0, p1)
+    for producer in (scaled, acc):
+        sch.compute_at(producer, p1, preserve_unit_loops=True)
+        sch.set_scope(producer, 0, "local")
+    if stage is not None:
+        copy(sch, func, stage)
+    parallel(sch, func, (space[-1], block)[order])
+
+    *_, sums, tap, group, row = sch.get_loops(acc)
+    sch.reorder(tap, group, sums, row)
+    init = sch.decompose_reduction(acc, tap)
+    for producer in (init, scaled):
+        vector, lane = sch.split(sch.get_loops(producer)[-1], [None, LANES])
+        sch.unroll(vector)
+        sch.vectorize(lane)
+    for loop in (tap, group, p1):
+        sch.unroll(loop)
+    sch.blockize(sums)
+    for loop in (space[-1], p0) if stage is None else ():
+        sch.annotate(loop, "pragma_loop_partition_hint", 1)
+    return Schedule(_replaced(sch.mod["main"], "acc_update_o", _multiplied))
+
+
+def _stored_at_once(func: PrimFunc) -> PrimFunc:
+    """``func`` with one block ("out_o") that makes bytes of a quad."""
+    sch = Schedule(func)
+    acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
+    sch.blockize(sch.split(sch.get_loops(out)[-1], [extents(sch, acc)[-2], None])[1])
+    return _replaced(sch.mod["main"], "out_o", _narrowed)
+
+
+def _replaced(func: PrimFunc, name: str, replacement: Callable[[SBlock, SBlock], SBlock]) -> PrimFunc:
+    """``func`` with another block in place of one, and of the block of an element within."""
+
+    def change(block: SBlock) -> SBlock:
+        if block.name_hint != name:
+            return block
+        within: list[SBlock] = []
+        structural_walk(block.body, (SBlock, within.append))
+        return replacement(block, within[-1])
+
+    return func.with_body(structural_map(func.body, (SBlock, change)))
+
+
+def _multiplied(block: SBlock, element: SBlock) -> SBlock:
+    """One group of taps for the 64 sums of a quad; a row that lies in the border is a vector of what is there."""
+    at, *more = (axis.var for axis in element.iter_vars)  # a single row has no axis
+    sums, products = element.body.value.a, element.body.value.b
+    x, w = products.a.value, products.b.value
+    statements: list[Stmt] = []
+    rows: list[Var] = []
+    for number in range(int(element.iter_vars[-1].dom.extent) if more else 1):
+        there = {at: 0, **dict.fromkeys(more, number)}
+        if isinstance(x, Call):
+            inside, load, border = x.args
+            value = T.if_then_else(_put(inside, there), _vector(load, there, QUAD), T.broadcast(border, QUAD))
+        else:
+            value = _vector(x, there, QUAD)
+        rows.append(Var("row", value.ty))
+        statements.append(Bind(rows[-1], value))
+    rows += rows[-1:] * (DEPTH - len(rows))  # their weights are 0
+    pairs = {high: [unpacked(rows[i], rows[i + 1], 1, high) for i in (0, 2)] for high in (False, True)}
+    columns = [unpacked(*pairs[high], 2, higher) for high in (False, True) for higher in (False, True)]
+    for vector, column in enumerate(columns):
+        there = {at: vector * LANES, **dict.fromkeys(more, 0)}
+        before = _vector(sums, there, LANES)
+        after = step(LANES, DEPTH, before, column, _vector(w, there, QUAD))
+        statements.append(BufferStore(sums.source, after, before.indices))
+    return SBlock(block.iter_vars, block.reads, block.writes, block.name_hint, SeqStmt(statements))
+
+
+def _narrowed(block: SBlock, element: SBlock) -> SBlock:
+    """A quad's scaled sums as bytes. Packing saturates to 16 bits first, which leaves room for the zero point.
+
+    Quads that overlap write the same bytes.
+    """
+    (lane,), store, (read,) = element.iter_vars, element.body, block.reads
+    *place, first = (_put(index, {lane.var: 0}) for index in store.indices)
+    elements, size = int(store.buffer.shape[-1]), int(lane.dom.extent)
+    width = min(QUAD, elements)
+    region = [*list(read.region)[:-1], Range.from_min_extent(first // size * QUAD, QUAD)]
+    zero_point, low, high = (int(limit) for limit in element.annotations["tvmopt.limits"])
+    vectors = [
+        BufferLoad(read.source, [*place, Ramp(first // size * QUAD + v * LANES, const(1, "int32"), LANES)])
+        for v in range(DEPTH)
+    ]
+    pairs = [T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.packssdw.512", *vectors[i : i + 2]) for i in (0, 2)]
+    to = T.broadcast(T.int16(zero_point), 2 * LANES)
+    moved = [T.call_llvm_pure_intrin("int16x32", "llvm.sadd.sat", pair, to) for pair in pairs]
+    value = T.call_llvm_pure_intrin("uint8x64", "llvm.x86.avx512.packuswb.512", *moved)
+    value = T.max(T.min(value, T.broadcast(T.uint8(high), QUAD)), T.broadcast(T.uint8(low), QUAD))
+    value = shuffle([value], range(width)) if width < QUAD else value
+    body = BufferStore(store.buffer, value, [*place, Ramp(T.min(first, elements - width), const(1, "int32"), width)])
+    reads = [BufferRegion(read.source, region)]
+    return SBlock(block.iter_vars, reads, block.writes, block.name_hint, body)
+
+
+def _vector(load: TensorLoad, there: Mapping[Var, int], lanes: int) -> TensorLoad:
+    """``lanes`` neighbours, from where ``load`` reads when axes are ``there``."""
+    *outer, last = (_put(index, there) for index in load.indices)
+    return BufferLoad(load.source, [*outer, Ramp(last, const(1, "int32"), lanes)])
+
+
+def _put(value: Expr, there: Mapping[Var, int]) -> Expr:
+    return structural_map(value, (Var, lambda var: const(there[var], "int32") if var in there else var))
