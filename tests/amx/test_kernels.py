@@ -16,13 +16,14 @@ from tvmopt.schedules import _amx_tile
 from benchmarks import amx
 from tests.lowering.harness import call, check, store
 from tests.lowering.strategies import activation_matmuls, convolutions, matmuls, outputs_for, params, tensor, weights
+from tests.lowering.test_residual import residuals
 from tests.schedules.convolutions import CASES, conv, matmul
 from tvmopt.lowering.dispatch import lower, wants
 from tvmopt.lowering.kernel import Kernel, Stored
 from tvmopt.lowering.schedule import schedule
 from tvmopt.quant import reference
 from tvmopt.quant.params import QParams
-from tvmopt.quant.regions import Conv, MatMul, Region
+from tvmopt.quant.regions import Conv, MatMul, Region, Residual
 from tvmopt.target import Target
 from tvmopt.tuning import extract, space
 
@@ -80,6 +81,14 @@ def test_random_convolutions(target: Target, case: tuple[Conv, np.ndarray], shif
 @given(case=matmuls() | activation_matmuls(), threads=st.integers(1, 2))
 @several
 def test_random_products(target: Target, case: tuple[MatMul, tuple[np.ndarray, ...]], threads: int) -> None:
+    region, inputs = case
+    check(region, *inputs, target=target, threads=threads)
+
+
+@always
+@given(case=residuals(), threads=st.integers(1, 2))
+@several
+def test_random_residuals(target: Target, case: tuple[Residual, tuple[np.ndarray, ...]], threads: int) -> None:
     region, inputs = case
     check(region, *inputs, target=target, threads=threads)
 

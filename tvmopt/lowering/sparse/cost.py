@@ -15,7 +15,7 @@ MARGIN = 0.9
 """A sparse kernel must take less than this part of the dense one's cycles: the model errs by less."""
 
 _MACS = 118  # a cycle; two instructions of 64 are the most
-_TILE_MACS = 700  # a cycle with AMX, of 1024; an estimate (see ARCHITECTURE.md), no measurement
+_TILE_MACS = 700  # a cycle with AMX, of 1024: what benchmarks/amx.py estimates for ResNet-50; not measured
 _BYTES = 28  # of weights a cycle, from beyond L1
 _L1 = 48 * 1024  # bytes, in which a tile's input stays
 _EPILOGUE = 0.17  # cycles for an output
