@@ -77,11 +77,13 @@ class Search:
 
 @dataclass(frozen=True)
 class Endurance:
-    """Of a simulated campaign: growth of its memory, and the longest time between two batches."""
+    """Of a simulated campaign: growth of its memory, the longest time between two batches, and the longest that the
+    processor needed for it, which other work on the machine does not change."""
 
     trials: int
     growth_mib: float
     slowest_batch_seconds: float
+    slowest_batch_cpu_seconds: float
 
 
 @dataclass(frozen=True)
@@ -168,17 +170,17 @@ def searches(seeds: int) -> Search:
 def endurance(trials: int) -> Endurance:
     """A campaign over all simulated kernels."""
     sizes: list[float] = []
-    waits: list[float] = []
+    waits: list[tuple[float, float]] = []
 
     class Waiting(surface.Surface):
         """Notes how long it was not asked for anything."""
 
-        answered = math.nan
+        answered = math.nan, math.nan
 
         def measure(self, batch):  # type: ignore[no-untyped-def]
-            waits.append(time.perf_counter() - self.answered)
+            waits.append((time.perf_counter() - self.answered[0], time.process_time() - self.answered[1]))
             yield from super().measure(batch)
-            self.answered = time.perf_counter()
+            self.answered = time.perf_counter(), time.process_time()
 
     def watch(campaign: Campaign) -> None:
         if campaign.trials >= SETTLED:
@@ -188,7 +190,7 @@ def endurance(trials: int) -> Endurance:
     with TemporaryDirectory() as folder, Records(Path(folder) / "r.db") as records:
         budget = Budget.parse(f"{trials}trials")
         Campaign(tasks, records, Waiting(), budget, watch=[watch], facts=surface.facts).run()
-    return Endurance(trials, (max(sizes) - sizes[0]) / 2**20, max(wait for wait in waits if not math.isnan(wait)))
+    return Endurance(trials, (max(sizes) - sizes[0]) / 2**20, *map(max, zip(*waits[1:], strict=True)))
 
 
 def quality(names: Sequence[str], budget: str, records: Path) -> list[Quality]:

@@ -26,7 +26,7 @@ def test_endurance(monkeypatch: pytest.MonkeyPatch) -> None:
     found = tuning.endurance(200)
     assert found.trials == 200
     assert 0 <= found.growth_mib < 10
-    assert found.slowest_batch_seconds > 0
+    assert min(found.slowest_batch_seconds, found.slowest_batch_cpu_seconds) > 0
 
 
 def test_repair_keeps_intrinsics_out() -> None:
