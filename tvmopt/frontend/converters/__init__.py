@@ -9,13 +9,13 @@ import onnx_ir as ir
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from ...errors import UnsupportedError
-from . import plain, quantized
+from . import plain, quantized, resize
 from .call import Call, Converter, held
 from .refused import why_refused
 
 __all__ = ["Call", "convert", "has_converter", "held", "why_refused"]
 
-_OURS: dict[str, Converter] = {**plain.CONVERTERS, **quantized.CONVERTERS}
+_OURS: dict[str, Converter] = {**plain.CONVERTERS, **quantized.CONVERTERS, **resize.CONVERTERS}
 
 # Contrib operators that have the name of an operator of ai.onnx, and TVM's converter of that name.
 _OTHERS = {"Attention"}
