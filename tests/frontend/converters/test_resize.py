@@ -42,7 +42,7 @@ def test_sizes(mode, how, rounding, before, after, outside, seed):
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
-@pytest.mark.parametrize("how", [how for how in HOW[:3]])
+@pytest.mark.parametrize("how", HOW[:3])
 @pytest.mark.parametrize("scale", [0.4, 0.5, 1.3, 2, 3, 7])
 def test_scales(mode, how, scale):
     size = int(np.floor(np.float32(scale) * np.float32(6)))
