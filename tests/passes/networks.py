@@ -1,4 +1,4 @@
-"""Random small quantized networks."""
+"""Random quantized networks: small ones, or with channels for several vectors."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ EXACT = (
 class Network:
     """Grows a graph op by op; every tensor is [1, C, H, W] and quantized."""
 
-    def __init__(self, draw: st.DrawFn, dtype: str, dead: bool = False) -> None:
+    def __init__(self, draw: st.DrawFn, dtype: str, dead: bool = False, wide: bool = False) -> None:
         self.draw = draw
         self.dtype = dtype
         self.dead = dead
+        self.channels = st.sampled_from([1, 3, 8, 12, 16, 17, 24, 32, 40, 64]) if wide else st.integers(1, 6)
         self.g = Qdq()
         self.tensors: list[tuple[str, tuple[int, ...], QParams]] = []
         shape = (1, draw(st.integers(1, 5)), draw(st.integers(3, 9)), draw(st.integers(3, 9)))
@@ -71,7 +72,7 @@ class Network:
     ) -> None:
         draw = self.draw
         channels = shape[1]
-        outputs = channels if depthwise else draw(st.integers(1, 6))
+        outputs = channels if depthwise else draw(self.channels)
         kernel = [draw(st.integers(1, min(3, size))) for size in shape[2:]]
         pads = [draw(st.integers(0, k - 1)) for k in kernel * 2]
         strides = [draw(st.integers(1, 2)) for _ in kernel]
@@ -89,6 +90,19 @@ class Network:
 
     def _relu_conv(self, *tensor) -> None:
         self._conv(*tensor, relu=True)
+
+    def _grouped(self, value: str, shape: tuple[int, ...], params: QParams) -> None:
+        groups = self.draw(st.sampled_from([n for n in range(1, shape[1] + 1) if shape[1] % n == 0]))
+        per_group = shape[1] // groups
+        outputs = groups * self.draw(st.integers(1, 3))
+        inputs, y = self._weighted(params, (outputs, per_group, 1, 1), 0, outputs, per_group)
+        self.push(self.g.node("Conv", value, *inputs, group=groups), (1, outputs, *shape[2:]), y)
+
+    def _transposed(self, value: str, shape: tuple[int, ...], params: QParams) -> None:
+        outputs = self.draw(self.channels)
+        inputs, y = self._weighted(params, (shape[1], outputs, 2, 2), 1, outputs, shape[1])
+        out = self.g.node("ConvTranspose", value, *inputs, strides=[2, 2])
+        self.push(out, (1, outputs, 2 * shape[2], 2 * shape[3]), y)
 
     def _gemm(self, value: str, shape: tuple[int, ...], params: QParams) -> None:
         n, k = self.draw(st.integers(1, 6)), int(np.prod(shape))
@@ -175,10 +189,10 @@ class Network:
 
 @st.composite
 def networks(
-    draw: st.DrawFn, kinds: tuple[str, ...] = EXACT, most: int = 8, dead: bool = False
+    draw: st.DrawFn, kinds: tuple[str, ...] = EXACT, most: int = 8, dead: bool = False, wide: bool = False
 ) -> tuple[onnx.ModelProto, np.ndarray]:
-    """A model with one to ``most`` ops, with dead channels or not, and an input for it."""
-    net = Network(draw, draw(dtypes), dead)
+    """A model with one to ``most`` ops, with dead channels or not, many channels or few, and an input for it."""
+    net = Network(draw, draw(dtypes), dead, wide)
     for _ in range(draw(st.integers(1, most))):
         net.grow(draw(st.sampled_from(kinds)))
     used = {name for node in net.g.nodes for name in node.input}

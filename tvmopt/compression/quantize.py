@@ -79,7 +79,11 @@ def _through_files(model: onnx.ModelProto, step: Callable[[Path, Path], None]) -
     with tempfile.TemporaryDirectory() as folder, _quiet():
         old, new = Path(folder) / "old.onnx", Path(folder) / "new.onnx"
         onnx.save(model, old)
-        step(old, new)
+        try:
+            step(old, new)
+        except Exception as error:  # it raises whatever it meets
+            reason = f"ONNX Runtime's quantizer fails on it: {type(error).__name__}: {str(error).splitlines()[0]}"
+            raise UnsupportedError(reason) from error
         return onnx.load(new)
 
 

@@ -104,7 +104,7 @@ class Importer:
             raise
         except Exception as error:
             reason = f"{node.op_type} cannot be imported: {_reason(error)}"
-            raise UnsupportedError(reason, node=node.name, hint=_way_out(node)) from error
+            raise UnsupportedError(reason, node=node.name, hint=self._way_out(node)) from error
         if isinstance(expr, relax.Tuple):
             items = list(expr)
         elif isinstance(getattr(expr, "ty", None), relax.TupleType):
@@ -116,6 +116,17 @@ class Importer:
             raise UnsupportedError(f"only {len(items)} outputs of {node.op_type} are supported", node=node.name)
         for value, item in zip(node.outputs, items, strict=False):
             self._bind(value, item)
+
+    def _way_out(self, node: ir.Node) -> str | None:
+        """What usually helps: sizes, axes and the like that are constants, or computed from shapes that are known."""
+        if self._symbols:
+            return f"it may be supported when {', '.join(self._symbols)} of the inputs' shapes are bound"
+        computed = [
+            f"'{value.name}'"
+            for value in node.inputs[1:]
+            if value is not None and value.const_value is None and value.shape is not None and len(value.shape) < 2
+        ]
+        return f"it may be supported when {', '.join(computed)} is a constant" if computed else None
 
     def _bind(self, value: ir.Value, expr: Any) -> None:
         """Give a computed tensor a variable of its ONNX name; shapes and constants stay as they are."""
@@ -178,13 +189,3 @@ def _reason(error: Exception) -> str:
         return "TVM's converter does not know this case of it"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__).rstrip(".")
-
-
-def _way_out(node: ir.Node) -> str | None:
-    """What usually helps: sizes, axes and the like that are constants."""
-    computed = [
-        f"'{value.name}'"
-        for value in node.inputs[1:]
-        if value is not None and value.const_value is None and value.shape is not None and len(value.shape) < 2
-    ]
-    return f"it may be supported when {', '.join(computed)} is a constant" if computed else None

@@ -22,6 +22,9 @@ def bind(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> None:
     to something else.
     """
     inputs = {value.name: value for value in model.graph.inputs}
+    for value in inputs.values():
+        if value.shape is not None:
+            value.shape = ir.Shape([None if _is_unknown(dim) else dim for dim in value.shape])
     bound: dict[str, int] = {}
     for name, shape in shapes.items():
         if name not in inputs:
@@ -46,6 +49,11 @@ def bind(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> None:
         if bound or not node.domain:  # what the file says of them is outdated, or is inferred again
             for value in node.outputs:
                 value.shape = None
+
+
+def _is_unknown(dim: int | ir.SymbolicDim) -> bool:
+    """Old exporters write -1, some "?", which then is no symbol: two of them need not be the same."""
+    return dim < 0 if isinstance(dim, int) else dim.value in (None, "?")
 
 
 def _symbol(dim: int | ir.SymbolicDim) -> str:

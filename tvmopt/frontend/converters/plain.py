@@ -10,7 +10,7 @@ import numpy as np
 from tvm import relax, tirx
 from tvm.ir import GenericConst
 
-from ...errors import ModelError
+from ...errors import ModelError, UnsupportedError
 from ...quant.relax_form.scope import constant
 from .call import Call, Converter, cast, dtype_of
 from .tracked import Inputs
@@ -97,6 +97,24 @@ def _mod(call: Call) -> Any:
     return op.where(op.logical_and(op.not_equal(rest, zero), differ), op.add(rest, b), rest)
 
 
+def _one_hot(call: Call) -> Any:
+    """``indices == 0 .. depth - 1 ? on : off`` on a new axis; negative indices count from the end."""
+    indices, depth, values = call.inputs[0], call.inputs[1], call.inputs[2]
+    if not isinstance(depth, GenericConst):
+        raise ValueError("its depth is computed")
+    count = int(depth.value.numpy().reshape(()))
+    axis = call.attributes.get("axis", -1)
+    axis += indices.ty.ndim + 1 if axis < 0 else 0
+    dtype = "int64" if "int" in dtype_of(indices) else dtype_of(indices)
+    wide = cast(call, indices, dtype)
+    zero, whole = relax.const(0, dtype), relax.const(count, dtype)
+    wide = call.bb.normalize(op.where(op.less(wide, zero), op.add(wide, whole), wide))
+    places = np.arange(count).reshape([-1 if i == axis else 1 for i in range(indices.ty.ndim + 1)])
+    hot = call.bb.normalize(op.equal(op.expand_dims(wide, axis), constant(places.astype(dtype))))
+    off, on = (op.reshape(op.strided_slice(values, [0], [i], [i + 1]), ()) for i in (0, 1))
+    return op.where(hot, call.bb.normalize(on), call.bb.normalize(off))
+
+
 def _pow(call: Call) -> Any:
     """The result has the type of the base; a power of integers is computed in float64 and rounded."""
     base, exponent = call.inputs[0], call.inputs[1]
@@ -125,8 +143,13 @@ def _reduce_min(call: Call) -> Any:
 
 
 def _extreme(call: Call, limit: float, within: Callable[..., Any]) -> Any:
-    result = call.bb.normalize(call.stock())
     x, dtype = call.inputs[0], dtype_of(call.inputs[0])
+    if 0 in x.ty.shape:
+        raise UnsupportedError(f"{call.node.op_type} of no elements is not supported")
+    if dtype == "bool":
+        bytes_ = Inputs([cast(call, x, "uint8"), *call.inputs[1:]])
+        return cast(call, call.stock(bytes_), "bool")
+    result = call.bb.normalize(call.stock())
     if "float" not in dtype:
         return result
     unlimited = relax.const(limit, dtype)
@@ -165,6 +188,7 @@ CONVERTERS: dict[str, Converter] = {
     "Min": _each(op.minimum),
     "Mish": _mish,
     "Mod": _mod,
+    "OneHot": _one_hot,
     "PRelu": _prelu,
     "Pow": _pow,
     "ReduceMax": _reduce_max,

@@ -61,6 +61,11 @@ def _roi_align(node: ir.Node) -> str | None:
     return "RoiAlign with mode 'max' is not supported" if node.attributes.get_string("mode", "avg") == "max" else None
 
 
+def _top_k(node: ir.Node) -> str | None:
+    dtype = node.inputs[0].dtype if node.inputs[0] is not None else None
+    return "TopK of uint64 is not supported" if dtype == ir.DataType.UINT64 else None
+
+
 _CHECKS: dict[str, Callable[[ir.Node], str | None]] = {
     "BatchNormalization": _batch_normalization,
     "Cast": _cast,
@@ -69,4 +74,5 @@ _CHECKS: dict[str, Callable[[ir.Node], str | None]] = {
     "If": _if,
     "NonMaxSuppression": _non_max_suppression,
     "RoiAlign": _roi_align,
+    "TopK": _top_k,
 }

@@ -139,9 +139,7 @@ def _given(call: Call, index: int) -> Any:
         return value.value.numpy() if value.value.numpy().size else None
     if isinstance(value, relax.ShapeExpr) and all(isinstance(dim, tirx.IntImm) for dim in value.values):
         return [int(dim) for dim in value.values]
-    name = call.node.inputs[index].name  # type: ignore[union-attr]
-    hint = f"it is supported when '{name}' is a constant"
-    raise UnsupportedError(f"{call.node.op_type} with computed scales or sizes is not supported", hint=hint)
+    raise ValueError("its scales or sizes are computed")
 
 
 def _nearest(axis: _Axis, places: np.ndarray, rounding: str) -> tuple[np.ndarray, None]:
