@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import quantization
 
 from tvmopt.compression.quantize import prepare, quantize
 from tvmopt.errors import UnsupportedError
@@ -83,3 +84,12 @@ def test_what_onnx_runtime_does_not_take_is_refused(capfd: pytest.CaptureFixture
     with pytest.raises(UnsupportedError, match="ONNX Runtime refuses"):
         prepare(model)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_its_quantizer_fails_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise ValueError("ambiguous\nsecond line")
+
+    monkeypatch.setattr(quantization, "quantize_static", fail)
+    with pytest.raises(UnsupportedError, match=r"quantizer fails on it: ValueError: ambiguous$"):
+        quantize(prepare(network()), "int8", SAMPLES)

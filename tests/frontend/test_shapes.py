@@ -72,3 +72,22 @@ def test_shapes_that_contradict_each_other():
 def test_types_that_contradict_each_other():
     with pytest.raises(ModelError, match=r"node 'Add:y': Add: .*type"):
         frontend.load(model("g (float[2] x, int32[2] b) => (float[2] y) { y = Add(x, b) }"))
+
+
+def test_dimensions_that_old_exporters_leave_open():
+    """-1 and "?" are no symbols: two of them need not be the same."""
+    proto = model("g (float[1,3,?,?] x) => (float[1,3,?,?] y) { y = Abs(x) }")
+    first, _, third, fourth = proto.graph.input[0].type.tensor_type.shape.dim
+    first.dim_value, third.dim_param, fourth.dim_param = -1, "?", "?"
+    assert frontend.load(proto).inputs[0].shape == ("x_0", 3, "x_2", "x_3")
+    assert frontend.load(proto, {"x": (1, 3, 48, 192)}).outputs[0].shape == (1, 3, 48, 192)
+
+
+def test_what_depends_on_symbolic_dimensions_says_so():
+    proto = model(
+        "g (float[batch,6] x) => (float[a,b] y) { s = Shape(x) n = ReduceSum<keepdims=1>(s) "
+        "t = Concat<axis=0>(one, n) y = Reshape(x, t) }",
+        {"one": np.int64([1])},
+    )
+    with pytest.raises(UnsupportedError, match=r"when batch of the inputs' shapes are bound"):
+        frontend.load(proto)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.frontend.runs import by_onnxruntime, by_tvm, compare, model
 from tvmopt import frontend
-from tvmopt.errors import ModelError
+from tvmopt.errors import ModelError, UnsupportedError
 
 INF, NAN = np.inf, np.nan
 
@@ -109,3 +109,26 @@ def test_gather_outside_of_its_axis():
     x = np.float32([1, 2, 3])
     for index in (10**9, -(10**9), 2**62):
         assert by_tvm(computed, {"x": x, "i": np.int64([index])})[0][0] in x
+
+
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+def test_one_hot(axis):
+    proto = model(
+        f"g (int64[2,3] x, float[2] v) => (float[a,b,c] y) {{ y = OneHot<axis={axis}>(x, depth, v) }}",
+        {"depth": np.int64([4])},
+    )
+    same(proto, x=np.int64([[0, 3, -1], [-4, 7, 2]]), v=np.float32([-0.5, 2]))
+
+
+@pytest.mark.parametrize("op", ["ReduceMax", "ReduceMin"])
+def test_extremes_of_booleans(op):
+    proto = model(f"g (bool[2,2] x) => (bool[2] y) {{ y = {op}<keepdims=0>(x, axes) }}", {"axes": np.int64([1])}, 20)
+    loaded = frontend.load(proto)
+    x = np.array([[True, False], [True, True]])
+    assert by_tvm(loaded, {"x": x})[0].tolist() == [op == "ReduceMax", True]
+
+
+def test_extremes_of_nothing():
+    proto = model("g (float[2,0] x) => (float[2] y) { y = ReduceMax<axes=[1], keepdims=0>(x) }")
+    with pytest.raises(UnsupportedError, match="ReduceMax of no elements"):
+        frontend.load(proto)
