@@ -36,7 +36,10 @@ def grouped(model):
     return pipeline.run(frontend.load(model), sparsity=False).mod
 
 
-@given(case=networks(kinds=(*WITH_WEIGHTS, *EXACT, "averagepool"), most=12, dead=True), free=st.booleans())
+@given(
+    case=networks(kinds=(*WITH_WEIGHTS, *EXACT, "averagepool", "grouped", "transposed"), most=12, dead=True),
+    free=st.booleans(),
+)
 @settings(relaxed, max_examples=500)
 def test_folding_changes_no_bit(case, free):
     """free : borders take no bytes, so that none of the small networks has too many."""

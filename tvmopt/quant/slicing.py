@@ -12,7 +12,8 @@ from .regions import Conv, MatMul
 
 def is_depthwise(region: Conv) -> bool:
     """Whether output channel c depends on input channel c alone."""
-    return region.groups > 1 and not region.transposed and region.groups == region.weight.shape[0] == region.bias.size
+    outputs, per_group = region.weight.shape[:2]
+    return not region.transposed and per_group == 1 and 1 < region.groups == outputs
 
 
 def centered(region: Conv | MatMul) -> np.ndarray:
