@@ -6,6 +6,7 @@ Source: ONNX operators Resize-10 to -19 and Upsample-7, -9. Places are computed 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ from ...quant.relax_form.scope import constant
 from .call import Call, Converter, cast, dtype_of, shape_of
 
 F = np.float32
+
+_Parts = tuple[np.ndarray, np.ndarray | None]
+"""Elements of x [how many, results] and their weights; None where there is one, which is taken as it is."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,11 @@ def _resize(call: Call) -> Any:
     cubic = attributes.get("cubic_coeff_a", -0.75), bool(attributes.get("exclude_outside", 0))
     cropped = how == "tf_crop_and_resize"
     axes = [axis for axis in _axes(call, cropped) if cropped or axis.size != axis.result]
+    parts: list[_Parts]
     if mode == "nearest":
         parts = [_nearest(axis, axis.places(how), rounding) for axis in axes]
-        if _is_image(x, axes) and all(
-            np.array_equal(e[0], _repeated(a)) for a, (e, _) in zip(axes, parts, strict=True)
-        ):
+        repeats = all(np.array_equal(e[0], _repeated(axis)) for axis, (e, _) in zip(axes, parts, strict=True))
+        if repeats and not cropped and _is_image(x, axes):
             return _image(x, axes, "nearest_neighbor", "asymmetric", "floor")
     elif "float" not in dtype_of(x):
         raise UnsupportedError(f"Resize of {dtype_of(x)} is supported with mode 'nearest' only")
@@ -142,25 +146,25 @@ def _given(call: Call, index: int) -> Any:
     raise ValueError("its scales or sizes are computed")
 
 
-def _nearest(axis: _Axis, places: np.ndarray, rounding: str) -> tuple[np.ndarray, None]:
-    rounded = {
+def _nearest(axis: _Axis, places: np.ndarray, rounding: str) -> _Parts:
+    how: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "round_prefer_floor": lambda at: np.ceil(at - F(0.5)),
         "round_prefer_ceil": lambda at: np.floor(at + F(0.5)),
         "floor": np.floor,
         "ceil": np.ceil,
         "simple": np.ceil if axis.scale < 1 else np.floor,  # before opset 11
-    }[rounding](places)
-    return np.clip(rounded, 0, axis.size - 1).astype(np.int64)[None], None
+    }
+    return np.clip(how[rounding](places), 0, axis.size - 1).astype(np.int64)[None], None
 
 
-def _linear(axis: _Axis, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _linear(axis: _Axis, places: np.ndarray) -> _Parts:
     places = np.clip(places, 0, axis.size - 1)
     first = np.floor(places).astype(np.int64)
     share = places - first.astype(F)
     return np.stack([first, np.minimum(first + 1, axis.size - 1)]), np.stack([1 - share, share])
 
 
-def _cubic(axis: _Axis, places: np.ndarray, a: float, exclude_outside: bool) -> tuple[np.ndarray, np.ndarray]:
+def _cubic(axis: _Axis, places: np.ndarray, a: float, exclude_outside: bool) -> _Parts:
     """Cubic convolution, R. Keys, IEEE Trans. ASSP 29 (1981); a = -0.5 is its own, -0.75 that of most frameworks."""
     first = np.floor(places).astype(np.int64)
     elements = first + np.arange(-1, 3)[:, None]
