@@ -93,11 +93,11 @@ class Contraction:
     outer           : extents of the first taps; steps go on from one of the others to the next.
     run             : steps without a gap, in the input and in the weights.
     distance        : elements of the input from one place to the next.
-    lines           : ways to see the places as lines.
+    lines           : ways to see the places as lines; none where a row's elements are no neighbours in the input, or
+                      places have no one distance.
     """
 
     def __init__(self, sch: Schedule) -> None:
-        """Raises ValueError where the input does not lie as tiles need it."""
         block = sch.get(sch.get_sblock("acc"))
         self.sums = block.writes[0].source
         product = block.body.value.b
@@ -113,6 +113,7 @@ class Contraction:
         self.batch = [axis for axis in places[:batches] if axis[1] > 1]
         self.space = [axis for axis in places[batches:] if axis[1] > 1] or places[-1:]
         self._analyzer = Analyzer()
+        self.lines: list[Lines] = []
         self._lay_out()
 
     @property
@@ -145,11 +146,11 @@ class Contraction:
         taps = [self._distance(var) for var in self.taps]
         *above, self.distance = (self._distance(var) for var, _ in self.space)
         if steps != [1, 4] or None in (*taps, *above, self.distance):
-            raise ValueError("elements of a row are no neighbours, or places not at one distance")
+            return
         while self.outer and taps[len(self.outer) - 1] == 4 * self.run:
             self.run *= self.outer.pop()
         *outer, columns = (extent for _, extent in self.space)
-        self.lines = [Lines(1, prod(outer), columns, columns, columns)]
+        self.lines.append(Lines(1, prod(outer), columns, columns, columns))
         if outer and above[-1] % self.distance == 0 and above[-1] // self.distance >= columns:
             pitch = above[-1] // self.distance
             self.lines.append(Lines(2, prod(outer[:-1]), (outer[-1] - 1) * pitch + columns, pitch, columns))
@@ -162,8 +163,10 @@ class Contraction:
 
 
 def choose(of: Contraction, decisions: Decisions) -> Tile | None:
-    """The tile for a contraction, None where vectors (vpdpbusd, two a cycle) are faster."""
+    """The tile for a contraction, None where there is none, or vectors (vpdpbusd, two a cycle) are faster."""
     tiles = list(_tiles(of))
+    if not tiles:
+        return None
     best = min(tiles, key=lambda tile: (cycles(of, tile), _loads(tile)))
     if cycles(of, best) > MARGIN * of.batches * of.places * of.blocks * of.steps / 2:
         return None

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytestmark = pytest.mark.usefixtures("emulator")
+pytestmark = [pytest.mark.hardware("x86-64 without AMX"), pytest.mark.usefixtures("emulator")]
 
 SIGNS = (("uint8", "uint8"), ("uint8", "int8"), ("int8", "uint8"), ("int8", "int8"))
 

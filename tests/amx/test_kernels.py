@@ -27,9 +27,9 @@ from tvmopt.quant.regions import Conv, MatMul, Region, Residual
 from tvmopt.target import Target
 from tvmopt.tuning import extract, space
 
-from .conftest import Emulator
+from .conftest import Cpu, Emulator
 
-pytestmark = [pytest.mark.hardware("AVX512-VNNI"), pytest.mark.usefixtures("emulator")]
+pytestmark = [pytest.mark.hardware("AVX512-VNNI"), pytest.mark.usefixtures("tiles")]
 
 VECTORS = {"one row", "one step", "strided 1x1", "many small groups"}
 """Cases that are too small for tiles."""
@@ -44,11 +44,10 @@ always = mock.patch.object(_amx_tile, "MARGIN", np.inf)
 @always
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", CASES)
-def test_cases(emulator: Emulator, target: Target, name: str, threads: int) -> None:
-    before = emulator.executed()["tdp"]
+def test_cases(tiles: Emulator | Cpu, target: Target, name: str, threads: int) -> None:
     region, inputs = CASES[name]
-    check(region, *inputs, target=target, threads=threads)
-    assert emulator.executed()["tdp"] > before
+    with tiles.at_work():
+        check(region, *inputs, target=target, threads=threads)
 
 
 @st.composite
@@ -95,13 +94,12 @@ def test_random_residuals(target: Target, case: tuple[Residual, tuple[np.ndarray
 
 @always
 @pytest.mark.parametrize("batch", [((2, 3), (3,)), ((3,), (2, 3)), ((2, 1), (1, 3)), ((2, 3), ())])
-def test_batches(emulator: Emulator, target: Target, batch: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+def test_batches(tiles: Emulator | Cpu, target: Target, batch: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     """Products of activations, of which one is the same for several of the other."""
-    before = emulator.executed()["tdp"]
     a, b, y = (QParams.per_tensor(scale, zero, "uint8") for scale, zero in ((0.1, 117), (0.1, 120), (20.0, 100)))
     x, other = tensor((*batch[0], 37, 72), "uint8"), tensor((*batch[1], 72, 48), "uint8", seed=1)
-    check(MatMul(a, b, None, None, y, (3, 250)), x, other, target=target, threads=1)
-    assert emulator.executed()["tdp"] > before
+    with tiles.at_work():
+        check(MatMul(a, b, None, None, y, (3, 250)), x, other, target=target, threads=1)
 
 
 @always
@@ -167,9 +165,9 @@ def test_instructions_are_counted(emulator: Emulator, target: Target, name: str)
     """The estimate's count of products is what runs."""
     region, inputs = SOME[name]
     task = extract.of(name, lowered(region, inputs, target)[0].func, target)
-    before = emulator.executed()["tdp"]
+    before = emulator.products()
     check(region, *inputs, target=target, threads=1)
-    assert emulator.executed()["tdp"] - before == amx.count(task).tdp
+    assert emulator.products() - before == amx.count(task).tdp
 
 
 def lowered(

@@ -13,41 +13,38 @@ from tvmopt import demo
 from tvmopt.backends import cpu
 from tvmopt.target import Target
 
-from .conftest import Emulator
+from .conftest import Cpu, Emulator
 
 pytestmark = [pytest.mark.hardware("AVX512-VNNI"), pytest.mark.usefixtures("unchecked")]
 
 
 @pytest.fixture(autouse=True)
 def permitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Artifacts do not ask for the tile registers either: this process's emulator was asked already."""
+    """Artifacts do not ask for the tile registers either: this process has asked already."""
     monkeypatch.setattr(cpu, "_AMX", "1")
 
 
 @pytest.mark.parametrize("name", ["kws", "ic"])
-def test_official_models(shared: Path, emulator: Emulator, target: Target, name: str) -> None:
-    before = emulator.executed()["tdp"]
-    result = tvmopt.verify(models.get(name), target, samples=2, layer_samples=2)
+def test_official_models(shared: Path, tiles: Emulator | Cpu, target: Target, name: str) -> None:
+    with tiles.at_work():
+        result = tvmopt.verify(models.get(name), target, samples=2, layer_samples=2)
     assert result.layers
     assert [layer for layer in result.layers if not layer.exact] == []
-    assert emulator.executed()["tdp"] > before
 
 
-def test_demo(emulator: Emulator, target: Target) -> None:
-    before = emulator.executed()["tdp"]
-    result = tvmopt.verify(demo.INT8_MODEL, target, samples=4, layer_samples=4)
+def test_demo(tiles: Emulator | Cpu, target: Target) -> None:
+    with tiles.at_work():
+        result = tvmopt.verify(demo.INT8_MODEL, target, samples=4, layer_samples=4)
     assert [layer for layer in result.layers if not layer.exact] == []
     assert result.top1_agreement == 1
-    assert emulator.executed()["tdp"] > before
 
 
-def test_transformer(tmp_path: Path, emulator: Emulator, target: Target) -> None:
+def test_transformer(tmp_path: Path, tiles: Emulator | Cpu, target: Target) -> None:
     """Products of two activations, in batches, too."""
     name = "bert_tiny-u8-qdq"
     np.savez(tmp_path / "inputs.npz", **data.samples(name, 1)[0])
-    before = emulator.executed()["tdp"]
-    result = tvmopt.verify(models.get(name), target, data=tmp_path / "inputs.npz", layer_samples=1)
+    with tiles.at_work():
+        result = tvmopt.verify(models.get(name), target, data=tmp_path / "inputs.npz", layer_samples=1)
     products = [layer for layer in result.layers if layer.op in ("MatMul", "Gemm")]
     assert products
     assert [layer for layer in products if not layer.exact] == []
-    assert emulator.executed()["tdp"] > before

@@ -12,17 +12,13 @@ import pytest
 
 import tvmopt
 from tvmopt import demo
-from tvmopt import target as targets
 from tvmopt.errors import ArtifactError
 from tvmopt.target import Target
 
 from .conftest import Emulator
 
-LACKS_AMX = not targets.cpu_flags() >= {"amx_tile", "amx_int8"}
 
-
-@pytest.mark.skipif(not LACKS_AMX, reason="needs a CPU without AMX")
-@pytest.mark.hardware("no AMX")
+@pytest.mark.hardware("x86-64 without AMX")
 def test_a_cpu_without_is_refused(emulator: Emulator, tmp_path: Path) -> None:
     before = emulator.executed()
     tvmopt.compile(demo.INT8_MODEL, "x86/sapphirerapids").save(tmp_path / "model.so")
