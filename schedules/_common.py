@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tvm.s_tir import Schedule
+from tvm.ir import TensorLoad
+from tvm.s_tir import SBlock, Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
-from tvm.tirx import PrimFunc
+from tvm.tirx import Add, BufferLoad, BufferStore, PrimFunc
+from tvm_ffi import structural_map, structural_walk
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,41 @@ class Decisions:
         if value not in values:
             raise ValueError(f"{name} is {value}, none of {values}")
         return value
+
+
+def begun(func: PrimFunc) -> PrimFunc:
+    """``func`` with sums ("acc") that begin with the bias, which saves adding it, where it is as long as they are."""
+    blocks: list[SBlock] = []
+    structural_walk(func.body, (SBlock, blocks.append))
+    (acc,) = (block for block in blocks if block.name_hint == "acc")
+    sums = acc.writes[0].source
+    *_, number, lanes = sums.shape
+
+    def biased(value: Add) -> bool:
+        return (
+            isinstance(value.a, TensorLoad)
+            and isinstance(value.b, TensorLoad)
+            and value.a.source.same_as(sums)
+            and len(value.b.source.shape) == 1
+            and int(value.b.source.shape[0]) == int(number) * int(lanes)
+        )
+
+    found: list[Add] = []
+    structural_walk(func.body, (Add, lambda value: found.append(value) if biased(value) else None))
+    if len(found) != 1:
+        return func
+
+    def begin(block: SBlock) -> SBlock:
+        if block.name_hint != "acc":
+            return block
+        *_, at, lane = block.init.indices
+        init = BufferStore(sums, BufferLoad(found[0].b.source, [at * lanes + lane]), block.init.indices)
+        return SBlock(
+            block.iter_vars, block.reads, block.writes, "acc", block.body, init, annotations=block.annotations
+        )
+
+    body = structural_map(func.body, (Add, lambda value: value.a if biased(value) else value))
+    return func.with_body(structural_map(body, (SBlock, begin)))
 
 
 def extents(sch: Schedule, block: SBlockRV) -> list[int]:

@@ -21,7 +21,7 @@ from tvm.s_tir.schedule import SBlockRV
 from tvm.tirx import PrimFunc
 
 from . import _intrinsics
-from ._common import Decisions, copy, extents, find, parallel, row_groups, widest_first
+from ._common import Decisions, begun, copy, extents, find, parallel, row_groups, widest_first
 
 L1_BYTES = 32 * 1024
 """The smallest L1 data cache of the CPUs in use."""
@@ -41,7 +41,7 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     by_row       : copy the input row of windows by row of windows: rows under several windows are copied
                    several times, but scratch is no larger than one window is high.
     """
-    sch = Schedule(func)
+    sch = Schedule(begun(func))
     decisions = Decisions(sch, tunable)
     acc, out, scaled = sch.get_sblock("acc"), sch.get_sblock("out"), find(sch, "scaled")
     *lead, blocks, lanes = extents(sch, acc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tvm.s_tir import Schedule
 from tvm.tirx import PrimFunc
 
-from ._common import Decisions, copy, extents, find, parallel, row_groups, widest_first
+from ._common import Decisions, begun, copy, extents, find, parallel, row_groups, widest_first
 
 UNROLLED_TAPS = 9
 """Beyond a 3 x 3 window, taps stay a loop: the code would grow more than it gains."""
@@ -58,7 +58,7 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
 
     multiply_add : tensor intrinsic of one step; tile : pixels whose sums and columns fit the registers.
     """
-    sch = Schedule(func)
+    sch = Schedule(begun(func))
     decisions = Decisions(sch, tunable)
     columns, acc, out = sch.get_sblock("columns"), sch.get_sblock("acc"), sch.get_sblock("out")
     *_, pixels, _, lanes = extents(sch, acc)

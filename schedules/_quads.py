@@ -23,7 +23,7 @@ from tvm.script import tirx as T
 from tvm.tirx import Bind, BufferLoad, BufferRegion, BufferStore, PrimFunc, Ramp, SeqStmt, Stmt, const
 from tvm_ffi import structural_map, structural_walk
 
-from ._common import Decisions, copy, extents, find, parallel
+from ._common import Decisions, begun, copy, extents, find, parallel
 from ._interleave import shuffle, unpacked
 from ._intrinsics import step
 
@@ -40,7 +40,7 @@ STEPS = 24
 
 def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     """The scheduled function."""
-    sch = Schedule(_stored_at_once(func))
+    sch = Schedule(_stored_at_once(begun(func)))
     decisions = Decisions(sch, tunable)
     acc, scaled, out = (sch.get_sblock(name) for name in ("acc", "scaled", "out_o"))
     stage, pixels = find(sch, "stage"), extents(sch, acc)[-3]

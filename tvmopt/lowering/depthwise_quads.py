@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 from tvm import te, tirx
-from tvm.s_tir.stmt import SBlock
-from tvm_ffi import structural_map
 
 from ..quant.params import QParams
 from ..quant.regions import Conv
@@ -92,27 +90,12 @@ def lower_quads(
 
     space = (stored.shape[0], window.size[0], window.size[1] // count)
     acc = te.compute((*space, blocks, QUAD), total, "acc")
-    begun, (to, lo, hi) = epilogue.begun(), epilogue.limits
+    to, lo, hi = epilogue.limits
     shape = (*space, blocks * QUAD)
-    scaled = te.compute(shape, lambda *i: begun.scaled(acc(*i[:-1], i[-1] // QUAD, i[-1] % QUAD), i[-1]), "scaled")
+    scaled = te.compute(shape, lambda *i: epilogue.scaled(acc(*i[:-1], i[-1] // QUAD, i[-1] % QUAD), i[-1]), "scaled")
     y = te.compute((*space, elements), element, "out", attrs={"tvmopt.limits": [to, lo, hi]})
-    func = _begun(te.create_prim_func([x, w, *epilogue.params, y])).with_attr("tvmopt.op", "quads")
+    func = te.create_prim_func([x, w, *epilogue.params, y]).with_attr("tvmopt.op", "quads")
     return Kernel(func, (packed, *epilogue.constants), Stored(out_shape, epilogue.dtype, channels_last=True))
-
-
-def _begun(func: tirx.PrimFunc) -> tirx.PrimFunc:
-    """``func`` with sums that begin with the bias."""
-    bias = func.params[2]
-
-    def begin(block: SBlock) -> SBlock:
-        if block.name_hint != "acc":
-            return block
-        store = block.init
-        *_, number, at = store.indices
-        init = tirx.BufferStore(store.buffer, tirx.BufferLoad(bias, [number * QUAD + at]), store.indices)
-        return SBlock(block.iter_vars, block.reads, block.writes, block.name_hint, block.body, init)
-
-    return func.with_body(structural_map(func.body, (SBlock, begin)))
 
 
 def _tiling(window: Window) -> tuple[int, int]:
