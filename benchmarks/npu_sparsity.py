@@ -88,14 +88,14 @@ def _layers(path: Path, pruned: Path, npu: str, ops: dict[str, str]) -> list[Lay
     return found
 
 
+_SUMMED = ("macs", "cycles", "npu_cycles", "sram_cycles", "dram_cycles")
+
+
 def _by_name(layers: Sequence[vela.Layer]) -> dict[str, Counter[str]]:
     """Macs and cycles; several of Vela's operators may be one layer."""
     found: dict[str, Counter[str]] = {}
     for layer in layers:
-        sums = found.setdefault(layer.name, Counter())
-        sums.update(
-            {key: getattr(layer, key) for key in ("macs", "cycles", "npu_cycles", "sram_cycles", "dram_cycles")}
-        )
+        found.setdefault(layer.name, Counter()).update({key: getattr(layer, key) for key in _SUMMED})
     return found
 
 

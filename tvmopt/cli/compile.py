@@ -86,3 +86,5 @@ def command(
     if found.accelerator is not None:
         for line in accelerator.lines(artifact.manifest["accelerator"]):
             click.echo(line)
+        if (output / "model_npu.c").exists():
+            click.echo("to build      model.h is its interface; model_npu.c says how to build it, with Arm's driver")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from . import options, terminal
+from . import accelerator, options, terminal
 
 if TYPE_CHECKING:
     from ..backends.npu.expected import Expected
@@ -48,7 +47,8 @@ def show_expected(result: Expected) -> None:
     ]
     columns = ["tensor", "op", "MACs", "cycles", "NPU", "SRAM", "DRAM", "flash", "use"]
     terminal.print_table(f"{result.model} on {result.target}", columns, rows)
-    _print_host_reasons(result.host_reasons)
+    for line in accelerator.host_lines(result.host_reasons):
+        click.echo(line)
     click.echo(
         f"{result.method}:\n"
         f"latency       {result.latency_us:,.1f} us\n"
@@ -60,11 +60,6 @@ def show_expected(result: Expected) -> None:
             f"bytes         {name}: SRAM {one.sram_bytes:,}, DRAM {one.dram_bytes:,}, flash {one.flash_bytes:,}; "
             f"weights, compressed {one.weight_bytes:,}"
         )
-
-
-def _print_host_reasons(reasons: Mapping[str, str]) -> None:
-    for name, reason in reasons.items():
-        click.echo(f"on the host   {name}: {reason}")
 
 
 def show(result: Estimate) -> None:
@@ -81,7 +76,8 @@ def show(result: Estimate) -> None:
     ]
     columns = ["tensor", "op", "MACs", "cycles", "stalled", "use", "DRAM bytes", "chip bytes"]
     terminal.print_table(f"{result.model} on {result.target}", columns, rows)
-    _print_host_reasons(result.host_reasons)
+    for line in accelerator.host_lines(result.host_reasons):
+        click.echo(line)
     click.echo(
         f"latency       {result.latency_us:,.1f} us ({result.method})\n"
         f"cycles        {result.cycles:,}: array {result.array_cycles:,}, vector unit {result.vector_cycles:,}, "

@@ -173,8 +173,12 @@ def _unfit(op: Op) -> str | None:
     types = [*(tensor.ty for tensor in taken), *given]
     if any(not isinstance(type_, relax.TensorType) or static_shape(type_) is None for type_ in types):
         return "its shape is not known when compiling"
-    indices = isinstance(op.region, ArgMax)
-    if any(not is_8bit(np.dtype(str(type_.dtype))) for type_ in types[: len(types) - indices]):
+    dtypes = [np.dtype(str(type_.dtype)) for type_ in types]
+    if any(dtype.kind == "f" for dtype in dtypes):
+        return "it takes or gives float tensors"
+    if isinstance(op.region, ArgMax):
+        dtypes.pop()
+    if not all(map(is_8bit, dtypes)):
         return "not all of its inputs and outputs are 8-bit tensors"
     return "one of its operands is a constant" if any(isinstance(tensor, GenericConst) for tensor in taken) else None
 

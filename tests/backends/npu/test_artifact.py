@@ -90,6 +90,9 @@ def build(folder: Path, target: Target, given: np.ndarray, result: np.ndarray) -
         "model_npu.S",
         "driver.c",
     ]
+    told = (folder / "model_npu.c").read_text()
+    assert " ".join([static_c.COMPILER, *static_c.flags(target), "-std=gnu11", "-Os"]) in told
+    assert "model_kernels.o" in told
     flags = ["-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-fno-strict-aliasing", "-nostartfiles", "-I."]
     link = ["--specs=nosys.specs", "-T", "firmware.ld", "-lm"]
     command = [static_c.COMPILER, *static_c.flags(target), *flags, *macros, "-o", "firmware.elf", *sources, *link]

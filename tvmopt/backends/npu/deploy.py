@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from .. import simulated, source
+from .. import simulated, source, static_c
 from ..image import Image
 from ..layout import Work
 from ..program import Call
@@ -35,6 +35,11 @@ def write(image: Image, parts: Mapping[str, Part], folder: Path) -> None:
         "npu.c",
         folder / f"{prefix}.c",
         accelerator=parts[next(iter(parts))].accelerator.config,
+        compiler=static_c.COMPILER,
+        flags=" ".join(static_c.flags(image.target)),
+        prefix=prefix,
+        kernels=f"{image.name}_kernels.{'c' if image.options.emit == 'c' else 'o'}",
+        entry=f"tvmopt_{image.name}_run",
         regions=1 + max(memory.region for memory in memories),
         declarations="\n".join(_declared(symbol, one) for symbol, one in compiled.items()),
         functions="\n\n".join(_function(symbol, calls[symbol], one) for symbol, one in compiled.items()),
