@@ -24,42 +24,35 @@ from tvm.s_tir import SBlock, SBlockRealize, Schedule
 from tvm.tirx import ForKind, PrimFunc, Ramp, Stmt
 
 from . import _intrinsics
-from ._amx_tile import L2_BYTES, LANES, ROWS, SUMS, Contraction, Tile
-from ._common import Decisions, find
+from ._amx_tile import LANES, Contraction, Tile
+from ._common import find
 from ._tir import Expr, at, loop, read_from, sequence, substitute, unravel
 
 HELD = 3
 """Tiles that hold rows of the input, or weights, at most: a fourth one takes turns with the first."""
 
 
-def write(sch: Schedule, of: Contraction, tile: Tile, decisions: Decisions) -> Schedule:
+def write(sch: Schedule, of: Contraction, tile: Tile, parallel: bool) -> Schedule:
     """The function with the blocks "acc", "scaled" and "out" written anew, and the others as they are scheduled."""
     func, root = sch.mod["main"], sch.get(sch.get_sblock("root"))
     blocks = {name: block for name in ("acc", "scaled", "out") if (block := find(sch, name)) is not None}
     nests = [sch.get(sch.get_loops(block)[0]) for block in blocks.values()]
     own = {name: sch.get(block) for name, block in blocks.items()}
     gone = [block.writes[0].source for name, block in own.items() if name != "out"]
-    kernel = _Kernel(of, tile, decisions, own, int(func.attrs.get("tvmopt.threads", 1)))
+    kernel = _Kernel(of, tile, own, parallel)
     statements = root.body.seq if isinstance(root.body, tirx.SeqStmt) else [root.body]
     body = [*(stmt for stmt in statements if not any(stmt.same_as(nest) for nest in nests)), kernel.body()]
     buffers = [buffer for buffer in root.alloc_buffers if not any(buffer.same_as(other) for other in gone)]
-    root = sch.get(sch.get_sblock("root"))  # decisions are annotations of it
     block = SBlock([], [], [], "root", sequence(body), alloc_buffers=buffers, annotations=root.annotations)
     return Schedule(PrimFunc(func.params, SBlockRealize([], True, block), func.ret_type, func.attrs))
 
 
 class _Kernel:
-    def __init__(
-        self, of: Contraction, tile: Tile, decisions: Decisions, blocks: dict[str, SBlock], threads: int
-    ) -> None:
-        self.of, self.tile, self.parallel = of, tile, threads > 1
+    def __init__(self, of: Contraction, tile: Tile, blocks: dict[str, SBlock], parallel: bool) -> None:
+        self.of, self.tile, self.parallel = of, tile, parallel
         self.out, self.scaled = blocks["out"], blocks.get("scaled")
         self.groups, self.columns = ceil(tile.count / tile.high), of.blocks // tile.wide
-        most = max(1, of.places // ROWS)
-        jobs = ceil(4 * threads * SUMS / (of.blocks * of.batches)) if self.parallel else 1
-        chunks = min(max(ceil(of.input_bytes / (L2_BYTES // 2)), jobs), most)
-        chunks = decisions.pick("chunks", chunks, [count for count in (1, 2, 4, 8, 16) if count <= most])
-        self.each = ceil(self.groups / min(chunks, self.groups))
+        self.each = ceil(self.groups / min(tile.chunks, self.groups))
         self.chunks = ceil(self.groups / self.each)
         self.sums, self.vectors, self.config = (
             tirx.decl_buffer(shape, dtype, name, scope="local", data_alignment=64)

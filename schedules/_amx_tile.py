@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 from tvm import tirx
@@ -57,8 +57,10 @@ class Lines:
 class Tile:
     """Sums that are computed together: ``high`` tiles of ``rows`` places by ``wide`` tiles of 16 outputs.
 
-    depth : steps of the reduction, of 4 elements, in a row of a tile.
-    lines : along which tiles lie.
+    depth  : steps of the reduction, of 4 elements, in a row of a tile.
+    lines  : along which tiles lie.
+    chunks : parts that places are cut into, at most, so that the input of one stays in L2 and threads have enough of
+             them.
     """
 
     rows: int
@@ -66,6 +68,7 @@ class Tile:
     wide: int
     depth: int
     lines: Lines
+    chunks: int = 1
 
     @property
     def per_line(self) -> int:
@@ -162,7 +165,7 @@ class Contraction:
         return int(moved) if isinstance(moved, tirx.IntImm) else None
 
 
-def choose(of: Contraction, decisions: Decisions) -> Tile | None:
+def choose(of: Contraction, decisions: Decisions, threads: int = 1) -> Tile | None:
     """The tile for a contraction, None where there is none, or vectors (vpdpbusd, two a cycle) are faster."""
     tiles = list(_tiles(of))
     if not tiles:
@@ -174,7 +177,11 @@ def choose(of: Contraction, decisions: Decisions) -> Tile | None:
     wide = decisions.pick("wide", best.wide, {tile.wide for tile in tiles})
     high = decisions.pick("high", best.high, range(1, SUMS + 1))
     fitting = [tile for tile in tiles if (tile.lines.axes, tile.wide) == (axes, wide) and tile.high <= high]
-    return max(fitting, key=lambda tile: tile.high)
+    most = max(1, of.places // ROWS)
+    jobs = ceil(4 * threads * SUMS / (of.blocks * of.batches)) if threads > 1 else 1
+    chunks = min(max(ceil(of.input_bytes / (L2_BYTES // 2)), jobs), most)
+    chunks = decisions.pick("chunks", chunks, [count for count in (1, 2, 4, 8, 16) if count <= most])
+    return replace(max(fitting, key=lambda tile: tile.high), chunks=chunks)
 
 
 def _tiles(of: Contraction) -> Iterator[Tile]:

@@ -22,16 +22,15 @@ class Amx:
         """The schedule of ``func``, None when it is something else."""
         if Product.of(func) != Product("contraction", _amx_tile.LANES, 4, "int8"):
             return None
-        sch = Schedule(func)
-        decisions = Decisions(sch, tunable)
+        sch, threads = Schedule(func), int(func.attrs.get("tvmopt.threads", 1))
         of = _amx_tile.Contraction(sch)
-        tile = _amx_tile.choose(of, decisions)
+        tile = _amx_tile.choose(of, Decisions(sch, tunable), threads)
         if tile is None:
             return None
         for name, prepare in (("stage", copy), ("pack", _contraction.pack)):
             if (block := find(sch, name)) is not None:
                 prepare(sch, func, block)
-        return _amx_kernel.write(sch, of, tile, decisions)
+        return _amx_kernel.write(sch, of, tile, threads > 1)
 
 
 def rule() -> Amx:
