@@ -110,6 +110,7 @@ def test_every_model_counts_the_same(tmp_path: Path) -> None:
     small, large = dataclasses.replace(TASKS[0], calls=(1, 0)), dataclasses.replace(TASKS[1], calls=(0, 1000))
     found = tune(tmp_path / "r.db", "200trials", tasks=[small, large])
     assert found.shares == pytest.approx([0.5, 0.5])
+    assert found.gain == pytest.approx(math.sqrt(math.prod(state.gain for state in found.states)))
     counts = [len(state.times) for state in found.states]
     assert max(counts) < 3 * min(counts)
 

@@ -15,7 +15,8 @@ _TIME = r"(\d+(?:\.\d+)?) ?(s|min|h)"
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a campaign is: seconds since it started, trials made, and seconds that all tasks take with their best.
+    """Where a campaign is: seconds since it started, trials made, seconds that all tasks take with their best, and how
+    many times faster models became.
 
     ``total`` is 0 while that is not known.
     """
@@ -23,6 +24,7 @@ class Progress:
     seconds: float
     trials: int
     total: float
+    gain: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from random import Random
-from statistics import median
+from statistics import geometric_mean, median
 
 from ..errors import TuningError
 from ..logs import handled
@@ -48,7 +48,7 @@ class Outcome:
     best_us        : what the tuned kernels of all models together take with the best that is known, and
     baseline_us    : with their default schedules.
     seconds        : how long it went on.
-    gain           : how many times faster they became.
+    gain           : how many times faster models became, the geometric mean over them.
     interrupted    : it was ended by Ctrl-C.
     """
 
@@ -112,14 +112,25 @@ class Campaign:
     @property
     def shares(self) -> list[float]:
         """What part of the time each task takes with its best, on average over models: every model counts the same."""
-        times = [[count * state.fastest for count in state.task.calls] for state in self.states]
-        totals = [sum(model) or 1.0 for model in zip(*times, strict=True)]
-        return [sum(t / total for t, total in zip(task, totals, strict=True)) / len(totals) for task in times]
+        totals = self._by_model(lambda state: state.fastest)
+        return [
+            state.fastest
+            * sum(n / (total or 1.0) for n, total in zip(state.task.calls, totals, strict=True))
+            / len(totals)
+            for state in self.states
+        ]
 
     @property
     def gain(self) -> float:
-        """How many times faster all tasks became."""
-        return self.baseline / self.total if self.total else 1.0
+        """How many times faster models became, their tasks together: the geometric mean over models."""
+        before = self._by_model(lambda state: state.baseline if math.isfinite(state.baseline) else 0.0)
+        now = self._by_model(lambda state: state.fastest if math.isfinite(state.baseline) else 0.0)
+        return geometric_mean([was / best for was, best in zip(before, now, strict=True) if was] or [1.0])
+
+    def _by_model(self, seconds: Callable[[State], float]) -> list[float]:
+        """Seconds of every model, of which ``seconds`` tells those of one call of a task."""
+        times = ([count * seconds(state) for count in state.task.calls] for state in self.states)
+        return [sum(model) for model in zip(*times, strict=True)]
 
     @property
     def model_path(self) -> Path:
@@ -154,7 +165,7 @@ class Campaign:
 
     def _spent(self, begin: float) -> float:
         """The share of the budget that is spent; tells those who watch."""
-        self.past.append(Progress(time.monotonic() - begin, self.trials, self.total))
+        self.past.append(Progress(time.monotonic() - begin, self.trials, self.total, self.gain))
         for watcher in self._watch:
             watcher(self)
         return self.budget.spent(self.past)

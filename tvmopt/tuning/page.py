@@ -37,7 +37,7 @@ dl { display: grid; grid-template-columns: max-content auto; gap: .2em 1em } dt 
 </style>
 <h1>$title</h1>
 <p>$summary</p>
-<h2>Times faster than with the default schedules, by minutes</h2>
+<h2>Times faster than with the default schedules (geometric mean over the models), by minutes</h2>
 $model
 <h2>Tasks, by their share of the time</h2>
 <table>
@@ -84,7 +84,7 @@ def render(campaign: Campaign) -> str:
     """The page."""
     now = campaign.past[-1]
     spent = min(1.0, campaign.budget.spent(campaign.past))
-    model = [(at.seconds / 60, campaign.baseline / at.total) for at in campaign.past if at.total]
+    model = [(at.seconds / 60, at.gain) for at in campaign.past]
     states = sorted(zip(campaign.states, campaign.shares, strict=True), key=lambda pair: -pair[1])
     state = "over" if campaign.over else f"{spent:.0%} of the budget ({escape(campaign.budget.text)})"
     return _PAGE.substitute(
