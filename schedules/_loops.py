@@ -12,6 +12,7 @@ from math import prod
 from tvm.ir import Call, TensorLoad
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
+from tvm.target import Target, codegen
 from tvm.tirx import IntImm, IterVar, PrimFunc, Var
 from tvm.tirx.analysis import undefined_vars
 from tvm_ffi import structural_equal, structural_walk
@@ -27,6 +28,12 @@ SCALAR = {"tirx.cosh", "tirx.sinh"}
 ROWS = 6
 """Vectors of sums in registers at a time, at most."""
 
+CHAINS = 4
+"""Vectors of partial sums, where rows are long: an addition waits for the one before it."""
+
+LONG = 16
+"""Vectors that each of them sums, at least."""
+
 WORTH = 1024
 """Elements that a block must have for a decision to be worth trials."""
 
@@ -39,25 +46,35 @@ class Step:
     vectors: int = 1
 
 
-def schedule(func: PrimFunc, tunable: bool) -> Schedule:
+def schedule(func: PrimFunc, target: Target, tunable: bool) -> Schedule:
     """The scheduled function."""
     sch = Schedule(func)
     if func.body.block.name_hint != "root":
         return sch  # a single block without loops
     decisions = Decisions(sch, tunable)
     inline(sch)
-    blocks = [block for block in sch.get_child_blocks(sch.get_sblock("root")) if _plain(sch, block)]
+    blocks = [block for block in sch.get_child_blocks(sch.get_sblock("root")) if plain(sch, block)]
     step = Step()
-    if any(_size(sch, block) >= WORTH and _columns(sch, block) for block in blocks):
-        step = Step(decisions.pick("lanes", LANES, (8, 16, 32, 64)), decisions.pick("vectors", 1, (1, 2, 4)))
+    if any(size(sch, block) >= WORTH and _columns(sch, block) for block in blocks):
+        reduces = any(sums(sch, block) and vector_axis(sch, block) is not None for block in blocks)
+        wide = sum_lanes(target) if reduces else LANES
+        step = Step(decisions.pick("lanes", wide, (8, 16, 32, 64)), decisions.pick("vectors", 1, (1, 2, 4)))
     for block in blocks:
-        if not _sums(sch, block):
+        if not sums(sch, block):
             _map(sch, func, block, step, decisions)
-        elif (vector := _vector_axis(sch, block)) is not None:
+        elif (vector := vector_axis(sch, block)) is not None:
             _reduce_in_columns(sch, func, block, vector, step, decisions)
-        elif _sums_along_rows(sch, block):
+        elif sums_along_rows(sch, block):
             _reduce_along_rows(sch, func, block)
     return sch
+
+
+def sum_lanes(target: Target) -> int:
+    """Lanes of sums in columns, of which registers hold those of ``ROWS`` rows."""
+    if not str(target.attrs.get("mtriple", "")).startswith("x86_64"):
+        return LANES
+    features = set(map(str, codegen.llvm_get_cpu_features(target)))
+    return 4 * 16 if "avx512f" in features else 2 * 8 if "avx2" in features else 2 * 4
 
 
 def inline(sch: Schedule) -> None:
@@ -70,7 +87,7 @@ def inline(sch: Schedule) -> None:
             sch.compute_inline(block)
 
 
-def _plain(sch: Schedule, block: SBlockRV) -> bool:
+def plain(sch: Schedule, block: SBlockRV) -> bool:
     """Whether a block is one loop nest of constant extents that writes one buffer, and reads without indirection."""
     node, loops = sch.get(block), sch.get_loops(block)
     if len(node.writes) != 1 or len(loops) != len(node.iter_vars) or sch.get_child_blocks(block):
@@ -89,23 +106,24 @@ def _plain(sch: Schedule, block: SBlockRV) -> bool:
 def _inlines(sch: Schedule, block: SBlockRV) -> bool:
     """Whether an elementwise block feeds one other, which needs every element about once."""
     consumers = sch.get_consumers(block)
-    if len(consumers) != 1 or not all(_plain(sch, b) and not _sums(sch, b) for b in (block, consumers[0])):
+    if len(consumers) != 1 or not all(plain(sch, b) and not sums(sch, b) for b in (block, consumers[0])):
         return False
-    return _size(sch, consumers[0]) <= _size(sch, block)
+    return size(sch, consumers[0]) <= size(sch, block)
 
 
-def _size(sch: Schedule, block: SBlockRV) -> int:
+def size(sch: Schedule, block: SBlockRV) -> int:
+    """Iterations of a block."""
     return prod(int(iv.dom.extent) for iv in sch.get(block).iter_vars)
 
 
-def _sums(sch: Schedule, block: SBlockRV) -> list[IterVar]:
+def sums(sch: Schedule, block: SBlockRV) -> list[IterVar]:
     """The axes that a block reduces."""
     return [iv for iv in sch.get(block).iter_vars if iv.iter_type == IterVar.CommReduce]
 
 
 def _columns(sch: Schedule, block: SBlockRV) -> bool:
     """Whether a block is computed in vectors along the last axis of what it writes."""
-    return not _calls(sch, block) & SCALAR and (_flat(sch, block) or _vector_axis(sch, block) is not None)
+    return not _calls(sch, block) & SCALAR and (_flat(sch, block) or vector_axis(sch, block) is not None)
 
 
 def _flat(sch: Schedule, block: SBlockRV) -> bool:
@@ -116,7 +134,7 @@ def _flat(sch: Schedule, block: SBlockRV) -> bool:
         for region in (*node.writes, *node.reads)
     ]
     varying = [place for place in places if any(undefined_vars(index) for index in place)]
-    return not _sums(sch, block) and all(structural_equal(place, varying[0]) for place in varying)
+    return not sums(sch, block) and all(structural_equal(place, varying[0]) for place in varying)
 
 
 def _map(sch: Schedule, func: PrimFunc, block: SBlockRV, step: Step, decisions: Decisions) -> None:
@@ -128,16 +146,16 @@ def _map(sch: Schedule, func: PrimFunc, block: SBlockRV, step: Step, decisions: 
         copy(sch, func, block)
         return
     extent = int(sch.get(loops[-1]).extent)
-    lanes = _lanes(extent, step.lanes)
-    if extent % lanes == 0 and _flat(sch, block):
+    wide = lanes(extent, step.lanes)
+    if extent % wide == 0 and _flat(sch, block):
         # One loop does, and it is longer. Vectors that end in the next row would be scattered: TVM does not see
         # that indices which it took apart are one again.
         loops = [sch.fuse(*loops)]
     *outer, inner = loops
     if extent >= LANES // 4 and _columns(sch, block):
         extent = int(sch.get(inner).extent)
-        vectors = step.vectors if extent % (step.vectors * lanes) == 0 else 1
-        inner, vector, lane = sch.split(inner, [None, vectors, lanes])
+        vectors = step.vectors if extent % (step.vectors * wide) == 0 else 1
+        inner, vector, lane = sch.split(inner, [None, vectors, wide])
         sch.unroll(vector)
         sch.vectorize(lane)
         sch.annotate(inner, "pragma_loop_partition_hint", 1)
@@ -180,13 +198,13 @@ def _calls(sch: Schedule, block: SBlockRV) -> set[str]:
     return found
 
 
-def _lanes(extent: int, most: int) -> int:
+def lanes(extent: int, most: int) -> int:
     """Length of the vectors that ``extent`` elements are cut into: without a rest, unless they would be short."""
     divisors = [lanes for lanes in range(LANES // 4, most + 1) if extent % lanes == 0]
     return max(divisors, key=lambda lanes: (lanes in (8, 16, 32, 64), lanes), default=min(most, extent))
 
 
-def _vector_axis(sch: Schedule, block: SBlockRV) -> Var | None:
+def vector_axis(sch: Schedule, block: SBlockRV) -> Var | None:
     """The axis, of more than one element, along which the output and everything that varies with it are contiguous."""
     node = sch.get(block)
     last = node.writes[0].region[-1].min if node.writes[0].region else None
@@ -201,25 +219,25 @@ def _reduce_in_columns(
 ) -> None:
     """A vector of sums along ``vector``, several of them where they share what is read along it."""
     axes = [iv.var for iv in sch.get(block).iter_vars]
-    sums = [iv.var for iv in _sums(sch, block)]
+    reduced = [iv.var for iv in sums(sch, block)]
     shared = _sharing_axis(sch, block, vector)
     store = sch.cache_write(block, 0, "local")
     loop = dict(zip(axes, sch.get_loops(block), strict=True))
-    columns, lane = sch.split(loop[vector], [None, _lanes(int(sch.get(loop[vector]).extent), step.lanes)])
+    columns, lane = sch.split(loop[vector], [None, lanes(int(sch.get(loop[vector]).extent), step.lanes)])
     tile: list[LoopRV] = []
-    outer = [loop[axis] for axis in axes if axis not in (vector, *sums)]
+    outer = [loop[axis] for axis in axes if axis not in (vector, *reduced)]
     if shared is not None:
         extent, name = int(sch.get(loop[shared]).extent), sch.get(block).name_hint
         rows = max(rows for rows in range(1, ROWS + 1) if extent % rows == 0)
-        position = [axis for axis in axes if axis not in (vector, *sums)].index(shared)
+        position = [axis for axis in axes if axis not in (vector, *reduced)].index(shared)
         outer[position], row = sch.split(loop[shared], [None, decisions.pick(f"{name}.rows", rows, range(1, ROWS + 1))])
         tile = [row]
-    sch.reorder(*outer, columns, *(loop[axis] for axis in sums), *tile, lane)
+    sch.reorder(*outer, columns, *(loop[axis] for axis in reduced), *tile, lane)
     sch.reverse_compute_at(store, columns)
     sch.vectorize(lane)
     sch.vectorize(sch.get_loops(store)[-1])
     parallel(sch, func, sch.fuse(*outer) if outer else columns)
-    init = sch.decompose_reduction(block, loop[sums[0]])
+    init = sch.decompose_reduction(block, loop[reduced[0]])
     sch.vectorize(sch.get_loops(init)[-1])
     for inner in tile:
         sch.unroll(inner)
@@ -238,26 +256,47 @@ def _sharing_axis(sch: Schedule, block: SBlockRV, vector: Var) -> Var | None:
     return max(sharing, key=lambda iv: int(iv.dom.extent)).var if sharing else None
 
 
-def _sums_along_rows(sch: Schedule, block: SBlockRV) -> bool:
+def sums_along_rows(sch: Schedule, block: SBlockRV) -> bool:
     """Whether the last axis that is reduced is contiguous in all that is read, and divides into vectors."""
-    node, axis = sch.get(block), _sums(sch, block)[-1]
+    node, axis = sch.get(block), sums(sch, block)[-1]
     strided = [r.min for read in node.reads for r in list(read.region)[:-1]]
     return int(axis.dom.extent) % LANES == 0 and not any(axis.var in set(undefined_vars(place)) for place in strided)
 
 
 def _reduce_along_rows(sch: Schedule, func: PrimFunc, block: SBlockRV) -> None:
-    """A vector of partial sums along the last axis that is reduced, added up at the end of the row."""
+    """Vectors of partial sums along the last axis that is reduced, added up at the end of the row."""
     spatial = [iv for iv in sch.get(block).iter_vars if iv.iter_type == IterVar.DataPar]
-    *_, last = sch.get_loops(block)
-    _, lane = sch.split(last, [None, LANES])
-    partial = sch.rfactor(lane, len(spatial))
-    sch.set_scope(partial, 0, "local")
+    length, last = prod(int(iv.dom.extent) for iv in sums(sch, block)), int(sums(sch, block)[-1].dom.extent)
+    several = last % (CHAINS * LANES) == 0 and length >= LONG * CHAINS * LANES
+    partial = add_up(sch, block, CHAINS * LANES if several else LANES)
     outer = sch.get_loops(block)[: len(spatial)]
-    *_, lane = sch.get_loops(partial)
-    if outer:
-        sch.compute_at(partial, outer[-1], preserve_unit_loops=True)
-        *_, lane = loops = sch.get_loops(partial)[: -len(_sums(sch, partial))]
-        sch.reorder(*sch.get_loops(partial)[len(loops) :], lane)
-    sch.vectorize(lane)
+    for each in reversed(partial):
+        if outer:
+            compute_at(sch, each, outer[-1])
+        sch.vectorize(sch.get_loops(each)[-1])
     if outer:
         parallel(sch, func, sch.fuse(*outer))
+
+
+def add_up(sch: Schedule, block: SBlockRV, wide: int) -> list[SBlockRV]:
+    """Blocks that compute ``wide`` partial sums of a row, then ``LANES // 4`` of those, which ``block`` adds up."""
+    spatial = sum(iv.iter_type == IterVar.DataPar for iv in sch.get(block).iter_vars)
+    partial = []
+    for width in (wide, LANES // 4):
+        _, lane = sch.split(sch.get_loops(block)[-1], [None, width])
+        partial.append(sch.rfactor(lane, spatial))
+        sch.set_scope(partial[-1], 0, "local")
+    return partial
+
+
+def compute_at(sch: Schedule, block: SBlockRV, loop: LoopRV) -> None:
+    """Compute a block inside ``loop``, by rows: what it reduces comes after them, and before the axis of a vector of
+    partial sums."""
+    sch.compute_at(block, loop, preserve_unit_loops=True)
+    node = sch.get(block)
+    loops = sch.get_loops(block)[-len(node.iter_vars) :]
+    over = {iv.var: each for iv, each in zip(node.iter_vars, loops, strict=True)}
+    space = [over[r.min] for r in node.writes[0].region]
+    reduced = [over[iv.var] for iv in sums(sch, block)]
+    vector = len(space) - (node.writes[0].source.scope() == "local")
+    sch.reorder(*space[:vector], *reduced, *space[vector:])

@@ -6,7 +6,7 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from . import _contraction, _depthwise, _loops, _weight_only
+from . import _contraction, _depthwise, _loops, _rows, _weight_only
 from ._common import Product
 
 
@@ -21,7 +21,7 @@ class Rule:
             return _weight_only.schedule(func, tunable)
         product = Product.of(func)
         if product is None or product.depth > 1:
-            return _loops.schedule(func, tunable)
+            return _rows.schedule(func, tunable) or _loops.schedule(func, target, tunable)
         if product.op == "depthwise":
             return _depthwise.products(func, tunable)
         return _contraction.schedule(func, 8, None, tunable)

@@ -69,3 +69,25 @@ def test_erf_at_the_ends():
     graph = Graph(x=x)
     model, _ = graph.model(graph.op(relax.op.erf(*graph.params), x))
     np.testing.assert_array_equal(run(model, graph.inputs)[0], [np.nan, 1, -1, 0])
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((2, 3, 64), -1), ((2, 3, 64), 1), ((5, 7), 1), ((9,), 0)])
+def test_softmax_is_close(shape, axis):
+    x = np.random.default_rng(0).normal(0, 20, shape).astype(np.float32)
+    power = np.exp((x - x.max(axis, keepdims=True)).astype(np.float64))
+    expected = (power / power.sum(axis, keepdims=True)).astype(np.float32)
+    graph = Graph(x=x)
+    model, _ = graph.model(graph.op(relax.op.nn.softmax(*graph.params, axis), expected))
+    np.testing.assert_allclose(run(model, graph.inputs)[0], expected, rtol=2e-6, atol=1e-37)
+
+
+def test_softmax_of_what_has_no_sum():
+    """A row with +inf or NaN gives NaN, one of -inf alone too; -inf beside numbers has no share."""
+    x = np.zeros((5, 32), np.float32)
+    x[0, 3], x[1, 4], x[2], x[3, :31] = np.inf, np.nan, -np.inf, -np.inf
+    graph = Graph(x=x)
+    model, _ = graph.model(graph.op(relax.op.nn.softmax(*graph.params, -1), x))
+    (y,) = run(model, graph.inputs)
+    assert np.isnan(y[0]).any() and np.isnan(y[1]).any() and np.isnan(y[2]).all()
+    assert y[3].tolist() == [0] * 31 + [1]
+    np.testing.assert_allclose(y[4], 1 / 32)

@@ -15,6 +15,11 @@ from tvmopt.tuning import extract, space
 
 OPERATORS = {
     "softmax": (lambda x: op.nn.softmax(x, axis=-1), [(2, 12, 33)]),
+    "softmax of vectors": (lambda x: op.nn.softmax(x, axis=-1), [(2, 7, 48)]),
+    "softmax of many": (lambda x: op.nn.softmax(x, axis=-1), [(3, 1, 4, 512)]),
+    "softmax of columns": (lambda x: op.nn.softmax(x, axis=1), [(2, 32, 33)]),
+    "largest of all": (op.max, [(5, 2, 512)]),
+    "wide matrix product": (op.matmul, [(12, 40), (40, 192)]),
     "convolution": (
         lambda x, w, b: op.nn.relu(op.add(op.nn.conv2d(x, w, padding=(1, 1)), b)),
         [(1, 6, 13, 13), (8, 6, 3, 3), (1, 8, 1, 1)],
@@ -38,7 +43,7 @@ OPERATORS = {
 }
 
 DECIDED = {
-    "softmax": (lambda x: op.nn.softmax(x, axis=-1), [(3, 12, 48)], {"lanes", "vectors"}),
+    "softmax": (lambda x: op.nn.softmax(x, axis=-1), [(3, 12, 48)], {"lanes", "together"}),
     "rows": (lambda x, y: op.nn.relu(op.add(x, y)), [(2, 6, 5, 24), (2, 6, 5, 24)], {"lanes", "vectors"}),
     "odd rows": (lambda x, y: op.nn.relu(op.add(x, y)), [(2, 9, 7, 11), (2, 9, 7, 11)], {"lanes", "vectors"}),
     "broadcast": (lambda x, y: op.add(x, y), [(2, 6, 5, 96), (96,)], {"lanes", "vectors"}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tvm import relax, te, tirx, topi
 
 from .arith import f32, is_nan
@@ -66,6 +68,28 @@ def _fast_erf(x: te.Tensor) -> te.Tensor:
     return te.compute(x.shape, lambda *at: tirx.Select(is_nan(x[at]), x[at], erf[at]), "erf")
 
 
+def _softmax(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """ONNX Softmax: ``exp(x - max) * (1 / sum)``, as ONNX Runtime (MLAS) has it: a division for each row."""
+    if str(call.ty.dtype) != "float32":
+        return call.op.get_attr("FLegalize")(builder, call)
+
+    def compute(x: te.Tensor) -> te.Tensor:
+        axis = int(call.attrs.axis) % x.ndim
+        rest = [*x.shape[:axis], *x.shape[axis + 1 :]]
+
+        def reduced(values: te.Tensor, by: Callable[..., te.Expr], name: str) -> te.Tensor:
+            k = te.reduce_axis((0, x.shape[axis]), "k")
+            return te.compute(rest, lambda *at: by(values(*at[:axis], k, *at[axis:]), axis=k), name)
+
+        top = reduced(x, te.max, "top")
+        power = te.compute(x.shape, lambda *at: tirx.exp(x(*at) - top(*at[:axis], *at[axis + 1 :])), "power")
+        total = reduced(power, te.sum, "total")
+        share = te.compute(rest, lambda *at: f32(1) / total(*at), "share")
+        return te.compute(x.shape, lambda *at: power(*at) * share(*at[:axis], *at[axis + 1 :]), "softmax")
+
+    return builder.call_te(compute, *call.args, primfunc_name_hint="softmax")
+
+
 def _take(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     """ONNX Gather: a negative index counts from the end. One out of range, which ONNX forbids, reads the first or last
     element, not other memory."""
@@ -83,6 +107,7 @@ OVERRIDES = {
     "relax.dequantize": _dequantize,
     "relax.erf": _erf,
     "relax.nn.gelu": _gelu,
+    "relax.nn.softmax": _softmax,
     "relax.quantize": _quantize,
     "relax.take": _take,
 }

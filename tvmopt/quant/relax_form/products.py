@@ -74,11 +74,16 @@ def _border(expr: Expr, scope: Scope) -> tuple[Border, np.ndarray] | None:
 
 
 def constant_operand(expr: Expr, scope: Scope) -> bool:
+    """Whether ``expr`` is a constant, quantized or not."""
     found = scope.quantized(expr)
     return scope.constant(found.tensor if found is not None else expr) is not None
 
 
 def multiply_accumulate(found: Sum, y: QParams | None, clamp: Clamp, scope: Scope) -> Match:
+    """The region of a sum of products, and of what is added to it; y, clamp : of its result, None where that is float.
+
+    Raises Unfit.
+    """
     call = found.call
     if str(call.ty.dtype) != "float32":
         raise Unfit(f"it computes in {call.ty.dtype}, not in float32")
