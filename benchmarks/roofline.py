@@ -111,7 +111,7 @@ def measure(name: str, top: Ceilings) -> Roof:
     """Time every kernel of a model that has a schedule rule with decisions."""
     target = tvmopt.target.get("host")
     model = pipeline.run(tvmopt.load(models.get(name)))
-    known = {_plain(layer.name): layer for layer in metrics.layers(model)}
+    known = {_plain(layer.name): layer for layer in metrics.layers(model, {})}
     mod, _ = functions(model.mod, target, sparsity=True)
     tasks = extract.of_module(mod, target)
     times = _times(tasks.values(), target)
