@@ -25,6 +25,7 @@ from tvmopt.tuning.budget import Budget
 from tvmopt.tuning.campaign import Campaign
 from tvmopt.tuning.entries import Trial
 from tvmopt.tuning.records import Records
+from tvmopt.tuning.state import shares
 from tvmopt.tuning.task import Choice, Decisions, Result, Task
 
 TASKS = [surface.task(shape, weight) for weight, shape in enumerate(surface.SHAPES[:3], 1)]
@@ -109,7 +110,7 @@ def test_every_model_counts_the_same(tmp_path: Path) -> None:
     """However long it takes: of two models, one is a thousand times larger."""
     small, large = dataclasses.replace(TASKS[0], calls=(1, 0)), dataclasses.replace(TASKS[1], calls=(0, 1000))
     found = tune(tmp_path / "r.db", "200trials", tasks=[small, large])
-    assert found.shares == pytest.approx([0.5, 0.5])
+    assert shares(found.states) == pytest.approx([0.5, 0.5])
     assert found.gain == pytest.approx(math.sqrt(math.prod(state.gain for state in found.states)))
     counts = [len(state.times) for state in found.states]
     assert max(counts) < 3 * min(counts)

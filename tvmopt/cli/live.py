@@ -72,10 +72,12 @@ def table(campaign: Campaign) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from ..tuning.state import shares
+
     shown = Table(box=None, pad_edge=False, title=line(campaign), title_justify="left", title_style="")
     for name in ("task", "calls", "trials", "best us", "gain", "share", "ranks", "failures"):
         shown.add_column(name, justify="left" if name == "task" else "right", no_wrap=name != "task")
-    states = sorted(zip(campaign.states, campaign.shares, strict=True), key=lambda pair: -pair[1])
+    states = sorted(zip(campaign.states, shares(campaign.states), strict=True), key=lambda pair: -pair[1])
     for state, share in states[:ROWS]:
         shown.add_row(
             Text(state.task.name, no_wrap=True, overflow="ellipsis"),  # what a narrow terminal has no room for

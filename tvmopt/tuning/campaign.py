@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from random import Random
-from statistics import geometric_mean, median
+from statistics import median
 
 from ..errors import TuningError
 from ..logs import handled
@@ -25,7 +25,7 @@ from .cost_model import CostModel, Lesson
 from .entries import Entry, Key, Trial
 from .records import Records
 from .search import propose
-from .state import State
+from .state import State, mean_gain, shares
 from .task import Decisions, Measurer, Result, Task
 
 log = logging.getLogger(__name__)
@@ -110,27 +110,9 @@ class Campaign:
         return sum(state.seconds for state in self.states)
 
     @property
-    def shares(self) -> list[float]:
-        """What part of the time each task takes with its best, on average over models: every model counts the same."""
-        totals = self._by_model(lambda state: state.fastest)
-        return [
-            state.fastest
-            * sum(n / (total or 1.0) for n, total in zip(state.task.calls, totals, strict=True))
-            / len(totals)
-            for state in self.states
-        ]
-
-    @property
     def gain(self) -> float:
-        """How many times faster models became, their tasks together: the geometric mean over models."""
-        before = self._by_model(lambda state: state.baseline if math.isfinite(state.baseline) else 0.0)
-        now = self._by_model(lambda state: state.fastest if math.isfinite(state.baseline) else 0.0)
-        return geometric_mean([was / best for was, best in zip(before, now, strict=True) if was] or [1.0])
-
-    def _by_model(self, seconds: Callable[[State], float]) -> list[float]:
-        """Seconds of every model, of which ``seconds`` tells those of one call of a task."""
-        times = ([count * seconds(state) for count in state.task.calls] for state in self.states)
-        return [sum(model) for model in zip(*times, strict=True)]
+        """How many times faster models became, see ``mean_gain``."""
+        return mean_gain(self.states)
 
     @property
     def model_path(self) -> Path:
@@ -192,7 +174,7 @@ class Campaign:
     def _most_earning(self) -> State | None:
         left = [
             (share * state.earning(), at)
-            for at, (state, share) in enumerate(zip(self.states, self.shares, strict=True))
+            for at, (state, share) in enumerate(zip(self.states, shares(self.states), strict=True))
             if not state.exhausted and math.isfinite(state.baseline)
         ]
         return self.states[max(left)[1]] if left else None

@@ -11,7 +11,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ..errors import TuningError
-from .state import JUDGED
+from .state import JUDGED, shares
 
 if TYPE_CHECKING:
     from .campaign import Campaign
@@ -85,7 +85,7 @@ def render(campaign: Campaign) -> str:
     now = campaign.past[-1]
     spent = min(1.0, campaign.budget.spent(campaign.past))
     model = [(at.seconds / 60, at.gain) for at in campaign.past]
-    states = sorted(zip(campaign.states, campaign.shares, strict=True), key=lambda pair: -pair[1])
+    states = sorted(zip(campaign.states, shares(campaign.states), strict=True), key=lambda pair: -pair[1])
     state = "over" if campaign.over else f"{spent:.0%} of the budget ({escape(campaign.budget.text)})"
     return _PAGE.substitute(
         refresh="" if campaign.over else f'<meta http-equiv="refresh" content="{2 * SECONDS}">\n',

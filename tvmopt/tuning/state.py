@@ -1,11 +1,12 @@
-"""What a campaign knows of one task."""
+"""What a campaign knows of its tasks."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import geometric_mean
 
 import numpy as np
 
@@ -97,3 +98,25 @@ class State:
         found = rank_correlation(guesses, scores(times))
         if not math.isnan(found):
             self.accuracy.append((len(self.times), found))
+
+
+def shares(states: Sequence[State]) -> list[float]:
+    """What part of the time each task takes with its best, on average over models: every model counts the same."""
+    totals = _by_model(states, lambda state: state.fastest)
+    return [
+        sum(state.fastest * n / (total or 1.0) for n, total in zip(state.task.calls, totals, strict=True)) / len(totals)
+        for state in states
+    ]
+
+
+def mean_gain(states: Sequence[State]) -> float:
+    """How many times faster models became, the tasks of each together: the geometric mean over models."""
+    before = _by_model(states, lambda state: state.baseline if math.isfinite(state.baseline) else 0.0)
+    now = _by_model(states, lambda state: state.fastest if math.isfinite(state.baseline) else 0.0)
+    return geometric_mean([was / best for was, best in zip(before, now, strict=True) if was] or [1.0])
+
+
+def _by_model(states: Sequence[State], seconds: Callable[[State], float]) -> list[float]:
+    """Seconds of every model, of which ``seconds`` tells those of one call of a task."""
+    times = ([count * seconds(state) for count in state.task.calls] for state in states)
+    return [sum(model) for model in zip(*times, strict=True)]
