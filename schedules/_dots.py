@@ -8,21 +8,24 @@ from tvm.s_tir import Schedule
 from tvm.target import Target, codegen
 from tvm.tirx import PrimFunc
 
-from . import _contraction, _depthwise, _intrinsics, _tables
+from . import _contraction, _depthwise, _intrinsics, _sparse, _tables
 from ._common import Product
 
 
 @dataclass(frozen=True)
 class Dots:
-    """Takes contractions and depthwise convolutions whose products are packed by one of ``depths``; tables, if there
-    are instructions for them."""
+    """Takes contractions and depthwise convolutions whose products are packed by one of ``depths``, sparse products,
+    and tables, if there are instructions for them."""
 
     depths: frozenset[int]
     version: int = 3
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None when it is something else."""
-        if func.attrs is not None and func.attrs.get("tvmopt.op") == "table":
+        op = None if func.attrs is None else func.attrs.get("tvmopt.op")
+        if op == "sparse":
+            return _sparse.schedule(func)
+        if op == "table":
             wide = "avx512bw" in set(map(str, codegen.llvm_get_cpu_features(target)))
             return _tables.schedule(func) if wide else None
         product = Product.of(func)

@@ -1,6 +1,8 @@
-"""Tensor intrinsics of AVX512 that interleave vectors, for products with pixels side by side (see ``_sparse``).
+"""Tensor intrinsics of AVX2 and AVX512 that interleave vectors: products with pixels side by side (see ``_sparse``).
 
-The only shuffles are unpacks, one instruction each, which interleave halves of every 128 bits.
+A form is the int32 ``lanes`` of a vector and the ``depth``, inputs that a multiply-add sums in each; a tile is a vector
+of an input's elements, ``lanes * depth`` pixels. The only shuffles are unpacks, one instruction each, which interleave
+halves of every 128 bits.
 """
 
 from __future__ import annotations
@@ -8,116 +10,143 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
+from tvm import DataType
 from tvm.script import tirx as T
 from tvm.tirx import Buffer, Expr, Ramp, Shuffle, const
 from tvm.tirx.script import builder
 
 from ._intrinsics import register, step
 
-PIXELS, LANES, ROWS, DEPTH = 64, 16, 4, 4
+COLUMNS, ROWS = 16, 4
+
+_PACKS = {16: "llvm.x86.avx512.{}.512", 8: "llvm.x86.avx2.{}"}
+
+
+def operands(depth: int) -> tuple[str, str]:
+    """The dtypes of inputs and weights that are multiplied and summed in so many at a time."""
+    return ("uint8", "int8") if depth == 4 else ("int16", "int16")
 
 
 @cache
-def columns() -> str:
-    """16 columns of 64 rows of bytes, transposed."""
+def columns(lanes: int, depth: int) -> str:
+    """16 columns of bytes of a tile's rows, transposed, in the dtype that is multiplied."""
+    pixels, (x, _) = lanes * depth, operands(depth)
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (PIXELS, LANES), "uint8", strides=[lead, 1], offset_factor=1)
-        B = T.match_buffer(b, (LANES, PIXELS), "uint8", strides=[stride, 1], offset_factor=1)
+        A = T.match_buffer(a, (pixels, COLUMNS), "uint8", strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (COLUMNS, pixels), x, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:PIXELS, 0:LANES])
-            T.writes(B[0:LANES, 0:PIXELS])
-            for k, p in T.grid(LANES, PIXELS):
+            T.reads(A[0:pixels, 0:COLUMNS])
+            T.writes(B[0:COLUMNS, 0:pixels])
+            for k, p in T.grid(COLUMNS, pixels):
                 with T.sblock("element"):
                     vk, vp = T.axis.remap("SS", [k, p])
-                    B[vk, vp] = A[vp, vk]
+                    B[vk, vp] = _as(A[vp, vk], x)
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (PIXELS, LANES), "uint8", strides=[lead, 1], offset_factor=1)
-        B = T.match_buffer(b, (LANES, PIXELS), "uint8", strides=[stride, 1], offset_factor=1)
+        A = T.match_buffer(a, (pixels, COLUMNS), "uint8", strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (COLUMNS, pixels), x, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:PIXELS, 0:LANES])
-            T.writes(B[0:LANES, 0:PIXELS])
+            T.reads(A[0:pixels, 0:COLUMNS])
+            T.writes(B[0:COLUMNS, 0:pixels])
             _columns(A, B)
 
-    return register("tvmopt.columns.16x64", description, implementation)
+    return register(f"tvmopt.columns.16x{pixels}.{x}", description, implementation)
 
 
-def _place(pixel: Expr) -> Expr:
-    """Where a pixel comes when 4 rows of bytes are interleaved, and the other way round."""
-    return pixel % LANES // 4 * LANES + pixel // LANES * 4 + pixel % 4
+def _as(value: Expr, dtype: str) -> Expr:
+    return value.astype(dtype)
 
 
 def _columns(a: Buffer, b: Buffer) -> None:
-    def quarters(i: int) -> Expr:
-        rows = [a.vload([i + LANES * lane, 0], "uint8x16") for lane in range(4)]
-        return _bind(shuffle(rows, range(PIXELS)))
+    pixels, dtype = int(a.shape[0]), str(b.dtype)
 
-    vectors = [quarters(i) for i in range(LANES)]
+    def quarters(i: int) -> Expr:
+        rows = [a.vload([first + i, 0], "uint8x16") for first in range(0, pixels, COLUMNS)]
+        return _bind(shuffle(rows, range(pixels)) if len(rows) > 1 else rows[0])
+
+    vectors = [quarters(i) for i in range(COLUMNS)]
     for _ in range(4):
         pairs = zip(vectors[:8], vectors[8:], strict=True)
         vectors = [_bind(unpacked(x, y, 1, high)) for x, y in pairs for high in (False, True)]
     for k, vector in enumerate(vectors):
-        builder.buffer_store(b, vector, [k, _ramp(0, PIXELS)])
+        value = vector if dtype == "uint8" else T.cast(vector, f"{dtype}x{pixels}")
+        builder.buffer_store(b, value, [k, _ramp(0, pixels)])
 
 
 @cache
-def multiply_add() -> str:
-    """Sums of 4 outputs for 64 pixels, in the order in which 4 rows of inputs come when they are interleaved."""
+def multiply_add(lanes: int, depth: int) -> str:
+    """Sums of 4 outputs for a tile, in the order in which rows of inputs come when they are interleaved."""
+    pixels, (x, w) = lanes * depth, operands(depth)
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (DEPTH, PIXELS), "uint8", offset_factor=1, scope="local")
-        B = T.match_buffer(b, (ROWS, DEPTH), "int8", offset_factor=1)
-        C = T.match_buffer(c, (ROWS, PIXELS), "int32", offset_factor=1, scope="local")
+        A = T.match_buffer(a, (depth, pixels), x, offset_factor=1, scope="local")
+        B = T.match_buffer(b, (ROWS, depth), w, offset_factor=1)
+        C = T.match_buffer(c, (ROWS, pixels), "int32", offset_factor=1, scope="local")
         with T.sblock("root"):
-            T.reads(C[0:ROWS, 0:PIXELS], A[0:DEPTH, 0:PIXELS], B[0:ROWS, 0:DEPTH])
-            T.writes(C[0:ROWS, 0:PIXELS])
-            for o, p, i in T.grid(ROWS, PIXELS, DEPTH):
+            T.reads(C[0:ROWS, 0:pixels], A[0:depth, 0:pixels], B[0:ROWS, 0:depth])
+            T.writes(C[0:ROWS, 0:pixels])
+            for o, p, i in T.grid(ROWS, pixels, depth):
                 with T.sblock("update"):
                     vo, vp, vi = T.axis.remap("SSR", [o, p, i])
-                    C[vo, vp] = C[vo, vp] + T.cast(A[vi, _place(vp)], "int32") * T.cast(B[vo, vi], "int32")
+                    C[vo, vp] = C[vo, vp] + T.cast(A[vi, _pixel(vp, lanes, depth)], "int32") * T.cast(
+                        B[vo, vi], "int32"
+                    )
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (DEPTH, PIXELS), "uint8", offset_factor=1, scope="local")
-        B = T.match_buffer(b, (ROWS, DEPTH), "int8", offset_factor=1)
-        C = T.match_buffer(c, (ROWS, PIXELS), "int32", offset_factor=1, scope="local")
+        A = T.match_buffer(a, (depth, pixels), x, offset_factor=1, scope="local")
+        B = T.match_buffer(b, (ROWS, depth), w, offset_factor=1)
+        C = T.match_buffer(c, (ROWS, pixels), "int32", offset_factor=1, scope="local")
         with T.sblock("root"):
-            T.reads(C[0:ROWS, 0:PIXELS], A[0:DEPTH, 0:PIXELS], B[0:ROWS, 0:DEPTH])
-            T.writes(C[0:ROWS, 0:PIXELS])
-            _multiply_add(A, B, C)
+            T.reads(C[0:ROWS, 0:pixels], A[0:depth, 0:pixels], B[0:ROWS, 0:depth])
+            T.writes(C[0:ROWS, 0:pixels])
+            _multiply_add(A, B, C, lanes)
 
-    return register("tvmopt.quads.4x64", description, implementation)
+    return register(f"tvmopt.steps.4x{pixels}.{depth}", description, implementation)
 
 
-def _multiply_add(a: Buffer, b: Buffer, c: Buffer) -> None:
-    quads = _transposed([_bind(a.vload([i, 0], "uint8x64")) for i in range(DEPTH)])
+def _pixel(place: Expr, lanes: int, depth: int) -> Expr:
+    """Whose sum comes at a place when as many rows as ``depth`` are interleaved."""
+    return place % lanes // 4 * (4 * depth) + place // lanes * 4 + place % 4
+
+
+def _place(pixel: Expr, lanes: int, depth: int) -> Expr:
+    """Where the sum of a pixel comes."""
+    return pixel % (4 * depth) // 4 * lanes + pixel // (4 * depth) * 4 + pixel % 4
+
+
+def _multiply_add(a: Buffer, b: Buffer, c: Buffer, lanes: int) -> None:
+    depth, pixels = (int(extent) for extent in a.shape)
+    rows = [_bind(a.vload([i, 0], f"{a.dtype}x{pixels}")) for i in range(depth)]
+    inputs = _transposed(rows) if depth == 4 else [_bind(unpacked(*rows, 1, high)) for high in (False, True)]
     for o in range(ROWS):
-        w = T.broadcast(T.reinterpret(b.vload([o, 0], "int8x4"), dtype="int32"), LANES)
-        w = _bind(T.reinterpret(w, dtype="int8x64"))
-        for v, x in enumerate(quads):
-            total = step(LANES, DEPTH, c.vload([o, v * LANES], "int32x16"), x, w)
-            builder.buffer_store(c, total, [o, _ramp(v * LANES, LANES)])
+        w = T.broadcast(T.reinterpret(b.vload([o, 0], f"{b.dtype}x{depth}"), dtype="int32"), lanes)
+        w = _bind(T.reinterpret(w, dtype=f"{b.dtype}x{pixels}"))
+        for v, x in enumerate(inputs):
+            total = step(lanes, depth, c.vload([o, v * lanes], f"int32x{lanes}"), x, w)
+            builder.buffer_store(c, total, [o, _ramp(v * lanes, lanes)])
 
 
 @cache
-def narrow() -> str:
-    """4 rows of 64 int32 -> 64 words of 4 bytes: plus a zero point, and clipped, by [zero point, lowest, highest]."""
+def narrow(lanes: int, depth: int) -> str:
+    """4 rows of a tile's int32 -> words of 4 bytes: plus [zero point], and clipped to [lowest, highest]."""
+    pixels = lanes * depth
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (ROWS, PIXELS), "int32", offset_factor=1, scope="local")
+        A = T.match_buffer(a, (ROWS, pixels), "int32", offset_factor=1, scope="local")
         B = T.match_buffer(b, (3,), "int32", offset_factor=1, scope="local")
-        C = T.match_buffer(c, (1, PIXELS), "int32", offset_factor=1)
+        C = T.match_buffer(c, (1, pixels), "int32", offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:ROWS, 0:PIXELS], B[0:3])
-            T.writes(C[0, 0:PIXELS])
-            for p in T.serial(PIXELS):
+            T.reads(A[0:ROWS, 0:pixels], B[0:3])
+            T.writes(C[0, 0:pixels])
+            for p in T.serial(pixels):
                 with T.sblock("element"):
                     vp = T.axis.remap("S", [p])
                     C[0, vp] = (
@@ -129,63 +158,68 @@ def narrow() -> str:
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (ROWS, PIXELS), "int32", offset_factor=1, scope="local")
+        A = T.match_buffer(a, (ROWS, pixels), "int32", offset_factor=1, scope="local")
         B = T.match_buffer(b, (3,), "int32", offset_factor=1, scope="local")
-        C = T.match_buffer(c, (1, PIXELS), "int32", offset_factor=1)
+        C = T.match_buffer(c, (1, pixels), "int32", offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:ROWS, 0:PIXELS], B[0:3])
-            T.writes(C[0, 0:PIXELS])
-            _narrow(A, B, C)
+            T.reads(A[0:ROWS, 0:pixels], B[0:3])
+            T.writes(C[0, 0:pixels])
+            _narrow(A, B, C, lanes)
 
-    return register("tvmopt.narrow.4x64", description, implementation)
+    return register(f"tvmopt.narrow.4x{pixels}", description, implementation)
 
 
-def _narrow(a: Buffer, limits: Buffer, b: Buffer) -> None:
+def _narrow(a: Buffer, limits: Buffer, b: Buffer, lanes: int) -> None:
     """See ``narrow``. Packing saturates to 16 bits first, which leaves room for the zero point, and takes 4 elements
     of each row in turn."""
-    order = [16 * quarter + 4 * row + pixel for quarter in range(4) for pixel in range(4) for row in range(ROWS)]
-    zero_point = T.broadcast(T.cast(limits[0], "int16"), 2 * LANES)
-    low, high = (T.broadcast(T.cast(limits[i], "uint8"), PIXELS) for i in (1, 2))
-    for first in range(0, PIXELS, LANES):
-        rows = [a.vload([row, first], f"int32x{LANES}") for row in range(ROWS)]
-        pairs = [T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.packssdw.512", *rows[i : i + 2]) for i in (0, 2)]
-        moved = [T.call_llvm_pure_intrin("int16x32", "llvm.sadd.sat", pair, zero_point) for pair in pairs]
-        packed = T.call_llvm_pure_intrin("uint8x64", "llvm.x86.avx512.packuswb.512", *moved)
-        value = shuffle([T.max(T.min(packed, high), low)], order)
-        builder.buffer_store(b, T.reinterpret(value, dtype="int32x16"), [0, _ramp(first, LANES)])
+    quarters = range(lanes // 4)
+    order = [16 * quarter + 4 * row + pixel for quarter in quarters for pixel in range(4) for row in range(ROWS)]
+    zero_point = T.broadcast(T.cast(limits[0], "int16"), 2 * lanes)
+    low, high = (T.broadcast(T.cast(limits[i], "uint8"), 4 * lanes) for i in (1, 2))
+
+    def packed(call: str, result: str, x: Expr, y: Expr) -> Expr:
+        return T.call_llvm_pure_intrin(result, _PACKS[lanes].format(call), x, y)
+
+    for first in range(0, int(a.shape[1]), lanes):
+        rows = [a.vload([row, first], f"int32x{lanes}") for row in range(ROWS)]
+        words = [packed("packssdw", f"int16x{2 * lanes}", *rows[i : i + 2]) for i in (0, 2)]
+        moved = [T.call_llvm_pure_intrin(f"int16x{2 * lanes}", "llvm.sadd.sat", pair, zero_point) for pair in words]
+        bytes_ = T.max(T.min(packed("packuswb", f"uint8x{4 * lanes}", *moved), high), low)
+        value = T.reinterpret(shuffle([bytes_], order), dtype=f"int32x{lanes}")
+        builder.buffer_store(b, value, [0, _ramp(first, lanes)])
 
 
 @cache
-def rows(dtype: str, count: int) -> str:
-    """``count`` (4 or 16) rows of 64 words of 32 bits, in the order of ``multiply_add``, transposed: floats, or words
-    of 4 bytes of ``dtype``."""
+def rows(lanes: int, depth: int, dtype: str, count: int) -> str:
+    """``count`` (4 or ``lanes``) rows of a tile's words, in the order of ``multiply_add``, transposed: floats, or 4
+    bytes of ``dtype`` each."""
     word, each = (dtype, 1) if dtype == "float32" else ("int32", 4)
-    width = count * each
+    pixels, width = lanes * depth, count * each
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (count, PIXELS), word, strides=[lead, 1], offset_factor=1)
-        B = T.match_buffer(b, (PIXELS, width), dtype, strides=[stride, 1], offset_factor=1)
+        A = T.match_buffer(a, (count, pixels), word, strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (pixels, width), dtype, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:count, 0:PIXELS])
-            T.writes(B[0:PIXELS, 0:width])
-            for p, o in T.grid(PIXELS, width):
+            T.reads(A[0:count, 0:pixels])
+            T.writes(B[0:pixels, 0:width])
+            for p, o in T.grid(pixels, width):
                 with T.sblock("element"):
                     vp, vo = T.axis.remap("SS", [p, o])
-                    B[vp, vo] = _element(A, _place(vp), vo, dtype)
+                    B[vp, vo] = _element(A, _place(vp, lanes, depth), vo, dtype)
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (count, PIXELS), word, strides=[lead, 1], offset_factor=1)
-        B = T.match_buffer(b, (PIXELS, width), dtype, strides=[stride, 1], offset_factor=1)
+        A = T.match_buffer(a, (count, pixels), word, strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (pixels, width), dtype, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:count, 0:PIXELS])
-            T.writes(B[0:PIXELS, 0:width])
-            _rows(A, B, word, dtype)
+            T.reads(A[0:count, 0:pixels])
+            T.writes(B[0:pixels, 0:width])
+            _rows(A, B, lanes, depth)
 
-    return register(f"tvmopt.rows.{count}x64.{dtype}", description, implementation)
+    return register(f"tvmopt.rows.{count}x{pixels}.{depth}.{dtype}", description, implementation)
 
 
 def _element(a: Buffer, column: Expr, place: Expr, dtype: str) -> Expr:
@@ -194,28 +228,31 @@ def _element(a: Buffer, column: Expr, place: Expr, dtype: str) -> Expr:
     return T.cast(T.shift_right(a[place // 4, column], place % 4 * 8), dtype)
 
 
-def _rows(a: Buffer, b: Buffer, word: str, dtype: str) -> None:
+def _rows(a: Buffer, b: Buffer, lanes: int, depth: int) -> None:
     count, width = int(a.shape[0]), int(b.shape[1])
-    with builder.serial(PIXELS // LANES) as part:
-        vectors = [_bind(a.vload([i, part * LANES], f"{word}x{LANES}")) for i in range(count)]
+    with builder.serial(depth) as part:
+        vectors = [_bind(a.vload([i, part * lanes], f"{a.dtype}x{lanes}")) for i in range(count)]
         quads = [_transposed(vectors[i : i + 4]) for i in range(0, count, 4)]  # quarter q of the v-th: place 4q + v
         for v in range(4):
             if count == 4:
-                pixels = [shuffle([quads[0][v]], range(4 * q, 4 * q + 4)) for q in range(4)]
+                pixels = [shuffle([quads[0][v]], range(4 * q, 4 * q + 4)) for q in range(lanes // 4)]
             else:
                 pixels = _quarters([quad[v] for quad in quads])
             for q, pixel in enumerate(pixels):
-                value = T.reinterpret(pixel, dtype=f"{dtype}x{width}")
-                builder.buffer_store(b, value, [LANES * q + 4 * part + v, _ramp(0, width)])
+                value = T.reinterpret(pixel, dtype=f"{b.dtype}x{width}")
+                builder.buffer_store(b, value, [4 * depth * q + 4 * part + v, _ramp(0, width)])
 
 
 def _quarters(vectors: Sequence[Expr]) -> list[Expr]:
-    """Four vectors of four quarters, transposed."""
+    """As many vectors as they have quarters of 128 bits, 4 or 2, transposed."""
+    lanes = 4 * len(vectors)
 
-    def pick(x: Expr, y: Expr, first: int, second: int) -> Expr:
-        own = [4 * quarter + i for quarter in (first, second) for i in range(4)]
-        return _bind(shuffle([x, y], own + [LANES + i for i in own]))
+    def pick(x: Expr, y: Expr, *quarters: int) -> Expr:
+        own = [4 * quarter + i for quarter in quarters for i in range(4)]
+        return _bind(shuffle([x, y], own + [lanes + i for i in own]))
 
+    if len(vectors) == 2:
+        return [pick(*vectors, i) for i in (0, 1)]
     a, b, c, d = vectors
     halves = [(pick(a, b, i, i + 1), pick(c, d, i, i + 1)) for i in (0, 2)]
     return [pick(x, y, i, i + 2) for x, y in halves for i in (0, 1)]
@@ -228,10 +265,10 @@ def _transposed(rows: Sequence[Expr]) -> list[Expr]:
 
 
 def unpacked(x: Expr, y: Expr, unit: int, high: bool) -> Expr:
-    """Low or high halves of every 128 bits of two vectors of 512, ``unit`` elements of x and y in turn."""
-    lanes = int(str(x.ty).rpartition("x")[2])
-    half = lanes // 8
-    own = [2 * half * quarter + half * high + i for quarter in range(4) for i in range(half)]
+    """Low or high halves of every 128 bits of two vectors, ``unit`` elements of x and y in turn."""
+    dtype = DataType(str(x.ty))
+    lanes, half = int(dtype.lanes), 64 // int(dtype.bits)
+    own = [first + half * high + i for first in range(0, lanes, 2 * half) for i in range(half)]
     units = [own[i : i + unit] for i in range(0, len(own), unit)]
     return shuffle([x, y], [i + other for part in units for other in (0, lanes) for i in part])
 

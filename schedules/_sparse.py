@@ -10,15 +10,17 @@ from ._common import parallel
 
 
 def schedule(func: PrimFunc) -> Schedule:
-    """The scheduled function, for AVX512-VNNI."""
+    """The scheduled function, for AVX2 and AVX512."""
     sch = Schedule(func)
     parallel(sch, func, sch.get_loops(sch.get_sblock("tile"))[0])
-    sch.tensorize(sch.get_sblock("stage"), _interleave.columns())
-    sch.tensorize(sch.get_sblock("acc"), _interleave.multiply_add())
-    out = sch.get_sblock("out")
+    acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
+    depth, pixels = (int(each.extent) for each in sch.get(acc).reads[1].region)
+    form = pixels // depth, depth
+    sch.tensorize(sch.get_sblock("stage"), _interleave.columns(*form))
+    sch.tensorize(acc, _interleave.multiply_add(*form))
     words, (result,) = sch.get(out).reads[0].region[0].extent, sch.get(out).writes
     dtype = str(result.source.dtype)
     if dtype == "uint8":
-        sch.tensorize(sch.get_sblock("bytes"), _interleave.narrow())
-    sch.tensorize(out, _interleave.rows(dtype, int(words)))
+        sch.tensorize(sch.get_sblock("bytes"), _interleave.narrow(*form))
+    sch.tensorize(out, _interleave.rows(*form, dtype, int(words)))
     return sch

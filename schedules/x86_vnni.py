@@ -8,19 +8,17 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from . import _quads, _sparse, _sparse_matvec
+from . import _quads, _sparse_matvec
 from ._dots import Dots
 
 
 @dataclass(frozen=True)
 class Vnni(Dots):
-    """Takes sparse products, too."""
+    """Takes sparse products of few rows and depthwise ones by quads, too."""
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None when it is something else."""
         op = None if func.attrs is None else func.attrs.get("tvmopt.op")
-        if op == "sparse":
-            return _sparse.schedule(func)
         if op == "sparse_matvec":
             return _sparse_matvec.schedule(func)
         if op == "quads":

@@ -22,6 +22,8 @@ from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Conv, MatMul
 
 VNNI = "x86/cascadelake"
+VECTORS = [name for name in RUNNABLE if name != "x86/generic"]
+"""Targets with an instruction for products with pixels side by side."""
 
 
 def needs_vnni(test):
@@ -47,15 +49,22 @@ def matmuls(draw: st.DrawFn) -> tuple[MatMul, np.ndarray]:
     return region, tensor((pixels, length), "uint8")
 
 
+@pytest.mark.parametrize("target", VECTORS)
+@given(case=matmuls(), threads=st.integers(1, 2))
+@settings(max_examples=12, deadline=None)
+def test_random_products(target, case, threads):
+    region, x = case
+    check(region, x, target=targets.get(target), threads=threads, lower=forced("groups"))
+
+
 @needs_vnni
-@pytest.mark.parametrize("form", ["groups", "slices"])
 @given(case=matmuls(), threads=st.integers(1, 2))
 @settings(max_examples=15, deadline=None)
-def test_random_products(form, case, threads):
+def test_random_slices(case, threads):
     region, x = case
     weight = region.weight.astype(int) - region.b.zero_point
     if weight.min() >= -128 and weight.max() <= 127:
-        check(region, x, target=targets.get(VNNI), threads=threads, lower=forced(form))
+        check(region, x, target=targets.get(VNNI), threads=threads, lower=forced("slices"))
 
 
 def forced(form: str) -> Callable[..., Kernel]:
@@ -103,12 +112,12 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
     return region, tensor((draw(st.integers(1, 2)), channels, *size), "uint8")
 
 
-@needs_vnni
+@pytest.mark.parametrize("target", VECTORS)
 @given(case=convolutions(), threads=st.integers(1, 2))
-@settings(max_examples=15, deadline=None)
-def test_random_convolutions(case, threads):
+@settings(max_examples=12, deadline=None)
+def test_random_convolutions(target, case, threads):
     region, x = case
-    check(region, x, target=targets.get(VNNI), threads=threads, lower=forced("groups"))
+    check(region, x, target=targets.get(target), threads=threads, lower=forced("groups"))
 
 
 def test_strided_convolutions_pay():
@@ -159,7 +168,9 @@ AMX = "x86/sapphirerapids"
     [
         (0.9, VNNI, True),
         (0.1, VNNI, False),
-        (0.9, "x86/avx2", False),
+        (0.9, "x86/avx2", True),
+        (0.1, "x86/avx2", False),
+        (0.9, "x86/generic", False),
         (0.75, VNNI, True),
         (0.75, AMX, False),
         (0.98, AMX, True),
@@ -171,13 +182,16 @@ def test_dense_competes(zeros, name, taken):
     assert (choice is not None and choice.kernel is not None) == taken
 
 
-def test_wide_weights_stay_dense():
-    """A weight that needs 16 bits is no operand of the multiply-add."""
+@needs_vnni
+def test_wide_weights_are_multiplied_in_pairs():
+    """A weight that needs 16 bits is no operand of vpdpbusd."""
     region = product(0.9)
     weight = np.where(region.weight == 0, -100, 127).astype(np.int8)
     wide = replace(region, weight=weight, b=QParams.per_tensor(0.01, -100, "int8"))
     choice = sparse.lower(wide, (Stored((128, 512), "uint8"),), (128, 256), targets.get(VNNI))
-    assert choice == sparse.Choice(None, "dense: the target has no sparse kernel for these operands")
+    assert choice.kernel is not None
+    assert choice.kernel.constants[2].dtype == np.int16
+    check(wide, tensor((128, 512), "uint8"), target=targets.get(VNNI), threads=1, lower=forced("groups"))
 
 
 @needs_vnni

@@ -3,7 +3,7 @@
     for images:
         padded = the image with its borders                        # block "pad"
         staged[channel][position] = padded[position][channel]
-        for tiles of 64 positions:
+        for tiles of positions:
             taps shift the positions: an input of a step is a channel at an offset
         y = the positions at which a window begins in its row      # block "crop"
 
@@ -25,7 +25,8 @@ from tvm.tirx.script import builder as T
 from ..arith import Expr
 from ..epilogue import Epilogue
 from ..window import Pair, Window, guarded
-from .tile import PIXELS, Weight, begin, count, multiply, stage
+from .form import Form
+from .tile import Weight, multiply, stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +40,17 @@ class Phases:
     """
 
     window: Window
+    form: Form
     count: Pair
     size: Pair
 
     @staticmethod
-    def of(window: Window) -> Phases:
+    def of(window: Window, form: Form) -> Phases:
         """The phases that an ungrouped convolution reads."""
         axes = list(zip(window.weight.shape[2:], window.dilations, window.strides, window.covered, strict=True))
         rows, columns = (max(tap * d % s for tap in range(taps)) + 1 for taps, d, s, _ in axes)
         height, width = (-(-extent // s) for *_, s, extent in axes)
-        return Phases(window, (rows, columns), (height, width))
+        return Phases(window, form, (rows, columns), (height, width))
 
     @property
     def held(self) -> int:
@@ -64,7 +66,7 @@ class Phases:
     @property
     def length(self) -> int:
         """Positions of a staged channel: those of all phases, and as many as a tile reads that is not full."""
-        return max(self.held, int(self.shifts().max()) + PIXELS)
+        return max(self.held, int(self.shifts().max()) + self.form.pixels)
 
     def shifts(self) -> np.ndarray:
         """Where each tap lies for the first window: int [KH * KW]."""
@@ -87,19 +89,19 @@ def convolution(phases: Phases, batch: int, border: int, steps: int, epilogue: E
     border : value of x around the image.
     steps  : of all groups; inputs lie at ``phases.offsets()``.
     """
-    window, (rows, columns) = phases.window, phases.size
+    window, form, (rows, columns) = phases.window, phases.form, phases.size
     outputs, channels, *_ = window.weight.shape
-    total, held = phases.positions, max(phases.held, PIXELS)
+    total, held = phases.positions, max(phases.held, form.pixels)
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_attr({"tirx.noalias": True, "tvmopt.op": "sparse"})
         x = T.arg("x", T.buffer((batch, *window.image, channels), "uint8"))
-        weight = Weight.declare(outputs, steps, epilogue)
+        weight = Weight.declare(outputs, steps, epilogue, form)
         y = T.arg("y", T.buffer((batch, *window.size, outputs), epilogue.dtype))
         with T.serial(batch) as loop, T.sblock("image"):
             n = T.axis.spatial(batch, loop)
             padded = T.sblock_alloc_buffer((held, channels), "uint8")
-            staged = T.sblock_alloc_buffer((channels, phases.length), "uint8")
-            result = T.sblock_alloc_buffer((max(total, PIXELS), outputs), epilogue.dtype)
+            staged = T.sblock_alloc_buffer((channels, phases.length), form.x)
+            result = T.sblock_alloc_buffer((max(total, form.pixels), outputs), epilogue.dtype)
 
             def pixel(row: Expr, column: Expr, channel: Expr) -> Expr:
                 h, in_rows = window.inside(0, row, rows * window.strides[0])
@@ -112,11 +114,11 @@ def convolution(phases: Phases, batch: int, border: int, steps: int, epilogue: E
                 place = ((p * phases.count[1] + q) * rows + i) * columns + j
                 value = pixel(i * window.strides[0] + p, j * window.strides[1] + q, c)
                 T.buffer_store(padded, value, [place, c])
-            with T.serial(count(held)) as loop, T.sblock("strip"):
-                first = begin(T.axis.spatial(count(held), loop), held)
-                stage(padded, staged, first, first)
-            with T.serial(count(total)) as loop, T.sblock("tile"):
-                first = begin(T.axis.spatial(count(total), loop), total)
+            with T.serial(form.count(held)) as loop, T.sblock("strip"):
+                first = form.begin(T.axis.spatial(form.count(held), loop), held)
+                stage(padded, staged, first, first, form)
+            with T.serial(form.count(total)) as loop, T.sblock("tile"):
+                first = form.begin(T.axis.spatial(form.count(total), loop), total)
                 multiply(staged, first, weight, result, first)
             height, width = window.size
             with T.grid(height, width, outputs) as (i, j, o), T.sblock("crop"):

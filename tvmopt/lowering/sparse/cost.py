@@ -1,12 +1,14 @@
-"""Cycles that a product takes, dense and sparse, on one core with AVX512-VNNI (fitted to Zen 5)."""
+"""Cycles that a product takes, dense and sparse, on one core (fitted to Zen 5)."""
 
 from __future__ import annotations
 
-from math import ceil
+from dataclasses import dataclass
+
+import numpy as np
 
 from ...target import Target
+from .form import AVX2, AVX512, VNNI, Form
 from .slices import DEPTH, LANES
-from .tile import PIXELS
 
 DENSEST = 0.75
 """Share of weights that are not zero above which no format is worth a look."""
@@ -14,30 +16,51 @@ DENSEST = 0.75
 MARGIN = 0.9
 """A sparse kernel must take less than this part of the dense one's cycles: the model errs by less."""
 
-_MACS = 118  # a cycle; two instructions of 64 are the most
-_TILE_MACS = 700  # a cycle with AMX, of 1024: what benchmarks/amx.py estimates for ResNet-50; not measured
+_TILE_MACS = 700  # a cycle with AMX, of 1024; an estimate (see ARCHITECTURE.md), no measurement
 _BYTES = 28  # of weights a cycle, from beyond L1
 _L1 = 48 * 1024  # bytes, in which a tile's input stays
-_EPILOGUE = 0.17  # cycles for an output
 _FILLED = 0.8  # share of a slice's places that hold a weight
 
 
-def dense(pixels: int, length: int, outputs: int, target: Target) -> float:
+@dataclass(frozen=True)
+class _Rates:
+    """Of a form: multiply-adds a cycle and cycles for an output, both dense; of a sparse tile, cycles for a step whose
+    input is in L1, further away, or in an image; for an input that is staged, of a matrix or an image, and an output.
+    """
+
+    macs: float
+    epilogue: float
+    steps: tuple[float, float, float]
+    staged: tuple[float, float]
+    finished: tuple[float, float]
+
+
+_RATES = {
+    VNNI: _Rates(118, 0.17, (9.3, 12.0, 12.5), (5, 8), (10, 13)),
+    AVX512: _Rates(50, 0.15, (5.8, 7.0, 8.5), (4, 7), (4, 6)),
+    AVX2: _Rates(23.8, 0.4, (5.5, 7.5, 8.5), (2.3, 4), (3.5, 5)),
+}
+
+
+def dense(pixels: int, length: int, outputs: int, form: Form, target: Target) -> float:
     """Cycles of the dense kernel."""
-    macs = _TILE_MACS if "amx-int8" in target.features else _MACS
-    return outputs * (max(pixels / macs, 1 / _BYTES) * length + pixels * _EPILOGUE)
+    rates = _RATES[form]
+    macs = _TILE_MACS if form == VNNI and "amx-int8" in target.features else rates.macs
+    return outputs * (max(pixels / macs, 1 / _BYTES) * length + pixels * rates.epilogue)
 
 
-def groups(pixels: int, length: int, outputs: int, steps: int) -> float:
+def groups(pixels: int, length: int, outputs: int, steps: int, form: Form) -> float:
     """Cycles of ``product``: for every tile, its steps, its input transposed, its output finished and transposed."""
-    step = 9.3 if length * PIXELS <= _L1 else 12.0
-    return ceil(pixels / PIXELS) * (step * steps + 5 * length + 10 * outputs)
+    rates = _RATES[form]
+    step = rates.steps[length * form.pixels * np.dtype(form.x).itemsize > _L1]
+    return form.count(pixels) * (step * steps + rates.staged[0] * length + rates.finished[0] * outputs)
 
 
-def windows(padded: int, positions: int, channels: int, outputs: int, steps: int) -> float:
+def windows(padded: int, positions: int, channels: int, outputs: int, steps: int, form: Form) -> float:
     """Cycles of ``convolution`` for an image of so many padded positions, where windows begin at some."""
-    staged = ceil(padded / PIXELS) * 8 * channels
-    return staged + ceil(positions / PIXELS) * (12.5 * steps + 13 * outputs)
+    rates = _RATES[form]
+    staged = form.count(padded) * rates.staged[1] * channels
+    return staged + form.count(positions) * (rates.steps[2] * steps + rates.finished[1] * outputs)
 
 
 def slices(pixels: int, length: int, outputs: int, weights: int) -> float:

@@ -9,9 +9,6 @@ import numpy as np
 ROWS = 4
 """Outputs in a group: their sums for 64 pixels fill half of 32 registers."""
 
-DEPTH = 4
-"""Inputs that one step multiplies: what a 32-bit lane of a dot product holds."""
-
 
 @dataclass(frozen=True, eq=False)
 class Groups:
@@ -20,8 +17,8 @@ class Groups:
     Attributes
     ----------
     begins : int32 [O / ROWS + 1], where the steps of each group begin.
-    inputs : int32 [steps, DEPTH], the inputs that a step takes; they need not be neighbours.
-    values : int8 [steps, ROWS, DEPTH], their weights; 0 where a group's inputs do not fill its last step.
+    inputs : int32 [steps, depth], the inputs that a step takes; they need not be neighbours.
+    values : [steps, ROWS, depth], their weights; 0 where a group's inputs do not fill its last step.
     """
 
     begins: np.ndarray
@@ -29,26 +26,26 @@ class Groups:
     values: np.ndarray
 
 
-def group(weight: np.ndarray) -> Groups:
-    """Compress an int8 weight [O, K]."""
+def group(weight: np.ndarray, depth: int) -> Groups:
+    """Compress a weight [O, K]. depth : inputs that one step multiplies."""
     used = _used(weight)
     counts = used.sum(1)
-    steps = -(-counts // DEPTH)
+    steps = -(-counts // depth)
     begins = np.concatenate([[0], np.cumsum(steps)]).astype(np.int32)
     groups, columns = np.nonzero(used)
-    slots = begins[groups] * DEPTH + np.arange(len(groups)) - (np.cumsum(counts) - counts)[groups]
+    slots = begins[groups] * depth + np.arange(len(groups)) - (np.cumsum(counts) - counts)[groups]
     total = max(int(begins[-1]), 1)  # a constant has at least one element
-    inputs = np.zeros(total * DEPTH, np.int32)
+    inputs = np.zeros(total * depth, np.int32)
     inputs[slots] = columns
-    values = np.zeros((total * DEPTH, ROWS), np.int8)
+    values = np.zeros((total * depth, ROWS), weight.dtype)
     values[slots] = weight.reshape(-1, ROWS, weight.shape[1])[groups, :, columns]
-    packed = values.reshape(total, DEPTH, ROWS).swapaxes(1, 2)
-    return Groups(begins, inputs.reshape(total, DEPTH), np.ascontiguousarray(packed))
+    packed = values.reshape(total, depth, ROWS).swapaxes(1, 2)
+    return Groups(begins, inputs.reshape(total, depth), np.ascontiguousarray(packed))
 
 
-def count_steps(weight: np.ndarray) -> int:
+def count_steps(weight: np.ndarray, depth: int) -> int:
     """The steps that ``group`` would need."""
-    return int((-(-_used(weight).sum(1) // DEPTH)).sum())
+    return int((-(-_used(weight).sum(1) // depth)).sum())
 
 
 def _used(weight: np.ndarray) -> np.ndarray:

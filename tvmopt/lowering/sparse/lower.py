@@ -18,15 +18,15 @@ from ..dispatch import as_stored
 from ..epilogue import Epilogue
 from ..kernel import Kernel, Stored
 from ..matmul import epilogue_of, multiply
-from ..packing import Packing, choose
 from ..window import Window
 from . import cost, pairs
 from .convolution import Phases, convolution
+from .form import VNNI, Form
 from .groups import count_steps, group
 from .matvec import matvec
 from .product import product
 from .slices import slice_up
-from .tile import LANES, PIXELS
+from .tile import COLUMNS
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,19 @@ def _fastest(weight: np.ndarray, stored: Stored, out: Stored, epilogue: Epilogue
     """The kernel of ``weight`` [O, K] that takes the fewest cycles."""
     outputs, length = weight.shape
     pixels = prod(out.shape) // outputs
-    if reason := _unfit(weight, length, stored, target):
-        return Choice(None, f"dense: {reason}")
+    form = Form.of(target, stored.dtype, weight)
+    if form is None or outputs % COLUMNS or length % COLUMNS:
+        return _unfit(form, length, outputs)
     extents = (pixels, length, outputs)
-    groups = cost.groups(*extents, count_steps(weight)), "groups of 4 outputs", _groups
-    slices = cost.slices(*extents, int(np.count_nonzero(weight))), "slices of 16 outputs", _slices
-    cycles, name, form = min(groups, slices, key=itemgetter(0))
-    why, pays = _compared(name, cycles, cost.dense(*extents, target))
-    return Choice(form(weight.astype(np.int8), out, epilogue) if pays else None, why)
+    steps = count_steps(weight, form.depth)
+    formats: list[tuple[float, str, Callable[[np.ndarray, Stored, Epilogue], Kernel]]]
+    formats = [(cost.groups(*extents, steps, form), "groups of 4 outputs", partial(_groups, form=form))]
+    if form == VNNI:
+        cycles = cost.slices(*extents, int(np.count_nonzero(weight)))
+        formats.append((cycles, "slices of 16 outputs", _slices))
+    cycles, name, kernel = min(formats, key=itemgetter(0))
+    why, pays = _compared(name, cycles, cost.dense(*extents, form, target))
+    return Choice(kernel(weight.astype(form.w), out, epilogue) if pays else None, why)
 
 
 def _under_windows(
@@ -117,17 +122,19 @@ def _under_windows(
     weight = window.weight.transpose(0, 2, 3, 1)
     outputs, channels = weight.shape[0], weight.shape[-1]
     flat = weight.reshape(outputs, -1)
-    if reason := _unfit(flat, channels, stored, target):
-        return Choice(None, f"dense: {reason}")
+    form = Form.of(target, stored.dtype, flat)
+    if form is None or outputs % COLUMNS or channels % COLUMNS:
+        return _unfit(form, channels, outputs)
     if window.spread != (1, 1):
         return Choice(None, "dense: a transposed convolution reads more zeros than its weight has")
-    batch, phases = out.shape[0], Phases.of(window)
-    cycles = batch * cost.windows(phases.held, phases.positions, channels, outputs, count_steps(flat))
-    dense = cost.dense(batch * prod(window.size), flat.shape[1], outputs, target)
+    batch, phases = out.shape[0], Phases.of(window, form)
+    steps = count_steps(flat, form.depth)
+    cycles = batch * cost.windows(phases.held, phases.positions, channels, outputs, steps, form)
+    dense = cost.dense(batch * prod(window.size), flat.shape[1], outputs, form, target)
     why, pays = _compared("groups of 4 outputs", cycles, dense)
     if not pays:
         return Choice(None, why)
-    packed = group(flat.astype(np.int8))
+    packed = group(flat.astype(form.w), form.depth)
     func = convolution(phases, batch, border, len(packed.inputs), epilogue)
     inputs = phases.offsets()[packed.inputs]
     return Choice(Kernel(func, (packed.begins, inputs, packed.values, *epilogue.constants), out), why)
@@ -144,14 +151,11 @@ def _in_pairs(
     return Choice(form(target, pairs=True) if pays else None, why)
 
 
-def _unfit(weight: np.ndarray, channels: int, stored: Stored, target: Target) -> str:
-    """Why the target has no sparse kernel for a weight [O, K] and an input of so many channels; "" where it has."""
-    if stored.dtype != "uint8" or choose(target, stored.dtype, weight) != Packing(16, 4, "uint8", "int8"):
-        return "the target has no sparse kernel for these operands"
-    outputs = weight.shape[0]
-    if channels % LANES or outputs % LANES:
-        return f"{channels} channels to {outputs} are no multiples of {LANES}"
-    return ""
+def _unfit(form: Form | None, channels: int, outputs: int) -> Choice:
+    """Why the target has no sparse kernel for so many channels."""
+    if form is None:
+        return Choice(None, "dense: the target has no sparse kernel for these operands")
+    return Choice(None, f"dense: {channels} channels to {outputs} are no multiples of {COLUMNS}")
 
 
 def _compared(name: str, sparse: float, dense: float) -> tuple[str, bool]:
@@ -163,10 +167,10 @@ def _compared(name: str, sparse: float, dense: float) -> tuple[str, bool]:
     )
 
 
-def _groups(weight: np.ndarray, out: Stored, epilogue: Epilogue) -> Kernel:
-    packed = group(weight)
-    func = product(_extents(weight, out), len(packed.inputs), epilogue)
-    return Kernel(func, (packed.begins, packed.inputs * PIXELS, packed.values, *epilogue.constants), out)
+def _groups(weight: np.ndarray, out: Stored, epilogue: Epilogue, form: Form) -> Kernel:
+    packed = group(weight, form.depth)
+    func = product(_extents(weight, out), len(packed.inputs), epilogue, form)
+    return Kernel(func, (packed.begins, packed.inputs * form.pixels, packed.values, *epilogue.constants), out)
 
 
 def _slices(weight: np.ndarray, out: Stored, epilogue: Epilogue) -> Kernel:

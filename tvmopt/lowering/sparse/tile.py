@@ -1,15 +1,15 @@
-"""A tile of 64 pixels times a sparse weight in groups of 4 outputs, with pixels side by side in vectors.
+"""A tile of pixels times a sparse weight in groups of 4 outputs, with pixels side by side in vectors.
 
     staged[input][pixel] = x[pixel][input]                     # block "stage"
     for groups of 4 outputs:
-        sums[4][64] = bias
+        sums[4][pixel] = bias
         for steps of the group:                                # how many is data
-            taken[4][64] = staged[inputs of the step]
+            taken[depth][pixel] = staged[inputs of the step]
             sums += taken * values of the step                 # block "acc"
         packed[group][pixel] = epilogue(sums)                  # block "bytes": four in a word
         after some groups: y[pixel][their outputs] = packed    # block "out"
 
-Sums come in the order in which interleaving four rows of bytes leaves the pixels; ``out`` puts them in their places.
+Sums come in the order in which interleaving rows leaves the pixels; ``out`` puts them in their places (see ``Form``).
 (Elsen et al. 2020, Fast Sparse ConvNets, keep pixels in vectors as well; there the input is stored so.)
 """
 
@@ -25,18 +25,11 @@ from tvm.tirx.script import builder as T
 
 from ..arith import Expr
 from ..epilogue import Epilogue
-from .groups import DEPTH, ROWS
+from .form import Form
+from .groups import ROWS
 
-PIXELS = 64
-"""In a tile: one cache line of an input's bytes."""
-
-LANES = 16
-"""Bytes that are transposed at a time, and int32 sums in a vector."""
-
-
-def place(pixel: Expr) -> Expr:
-    """The pixel whose sum comes at place ``pixel`` of a tile, and the other way round."""
-    return pixel % LANES // 4 * LANES + pixel // LANES * 4 + pixel % 4
+COLUMNS = 16
+"""Bytes that are transposed at a time."""
 
 
 @dataclass(frozen=True)
@@ -52,25 +45,16 @@ class Weight:
     bias: tirx.Buffer
     epilogue: Epilogue
     dtype: str
+    form: Form
 
     @staticmethod
-    def declare(outputs: int, steps: int, epilogue: Epilogue) -> Weight:
+    def declare(outputs: int, steps: int, epilogue: Epilogue, form: Form) -> Weight:
         """Declare them in the function that is being built."""
         begins = T.arg("begins", T.buffer((outputs // ROWS + 1,), "int32"))
-        inputs = T.arg("inputs", T.buffer((steps, DEPTH), "int32"))
-        values = T.arg("values", T.buffer((steps, ROWS, DEPTH), "int8"))
+        inputs = T.arg("inputs", T.buffer((steps, form.depth), "int32"))
+        values = T.arg("values", T.buffer((steps, ROWS, form.depth), form.w))
         read = [T.arg(f"scale{i}", T.buffer(c.shape, c.dtype.name)) for i, c in enumerate(epilogue.constants)]
-        return Weight(begins, inputs, values, read[0], epilogue.reading(read).begun(), epilogue.dtype)
-
-
-def count(pixels: int) -> int:
-    """Tiles that cover ``pixels``."""
-    return -(-pixels // PIXELS)
-
-
-def begin(tile: Expr, pixels: int) -> Expr:
-    """The first pixel of a tile; a last one that would not be full overlaps the one before."""
-    return tirx.min(tile * PIXELS, pixels - PIXELS) if pixels > PIXELS and pixels % PIXELS else tile * PIXELS
+        return Weight(begins, inputs, values, read[0], epilogue.reading(read).begun(), epilogue.dtype, form)
 
 
 def copy(name: str, shape: Sequence[int], target: tirx.Buffer, value: Callable[..., Expr]) -> None:
@@ -80,32 +64,33 @@ def copy(name: str, shape: Sequence[int], target: tirx.Buffer, value: Callable[.
         T.buffer_store(target, value(*place), place)
 
 
-def stage(x: tirx.Buffer, staged: tirx.Buffer, first: Expr, to: Expr | int) -> None:
-    """Emit ``staged[:, to : to + 64] = x[first : first + 64].T``."""
-    parts = int(staged.shape[0]) // LANES
+def stage(x: tirx.Buffer, staged: tirx.Buffer, first: Expr, to: Expr | int, form: Form) -> None:
+    """Emit ``staged[:, to : to + pixels] = x[first : first + pixels].T``."""
+    parts, pixels = int(staged.shape[0]) // COLUMNS, form.pixels
     with T.serial(parts) as part, T.sblock("stage"):
-        column = T.axis.spatial(parts, part) * LANES
-        T.reads(x[first : first + PIXELS, column : column + LANES])
-        T.writes(staged[column : column + LANES, to : to + PIXELS])
-        with T.grid(LANES, PIXELS) as (k, p), T.sblock("element"):
-            k, p = T.axis.spatial(LANES, k), T.axis.spatial(PIXELS, p)
-            T.buffer_store(staged, x[first + p, column + k], [column + k, to + p])
+        column = T.axis.spatial(parts, part) * COLUMNS
+        T.reads(x[first : first + pixels, column : column + COLUMNS])
+        T.writes(staged[column : column + COLUMNS, to : to + pixels])
+        with T.grid(COLUMNS, pixels) as (k, p), T.sblock("element"):
+            k, p = T.axis.spatial(COLUMNS, k), T.axis.spatial(pixels, p)
+            T.buffer_store(staged, x[first + p, column + k].astype(form.x), [column + k, to + p])
 
 
 def multiply(staged: tirx.Buffer, at: Expr | int, weight: Weight, y: tirx.Buffer, first: Expr) -> None:
-    """Emit ``y[first : first + 64] = epilogue(weight * staged[:, at : at + 64])``."""
+    """Emit ``y[first : first + pixels] = epilogue(weight * staged[:, at : at + pixels])``."""
     outputs = int(y.shape[1])
     size = next(size for size in (64, 48, 32, 16) if outputs % size == 0)
     with T.serial(outputs // size) as part, T.sblock("part"):
         own = T.axis.spatial(outputs // size, part) * size
         words = size if weight.dtype == "float32" else size // ROWS
-        packed = T.sblock_alloc_buffer((words, PIXELS), "float32" if weight.dtype == "float32" else "int32")
+        packed = T.sblock_alloc_buffer((words, weight.form.pixels), "float32" if weight.dtype == "float32" else "int32")
         groups = size // ROWS
         with T.serial(groups) as loop, T.sblock("group"):
             row = T.axis.spatial(groups, loop)
-            _prefetch(y, first + row * (PIXELS // groups), PIXELS // groups, own)
+            each = weight.form.pixels // groups
+            _prefetch(y, first + row * each, each, own)
             _group(staged, at, weight, own // ROWS + row, packed, row)
-        _unpack(packed, y, first, own)
+        _unpack(packed, y, first, own, weight.form)
 
 
 def _prefetch(y: tirx.Buffer, first: Expr, count: int, channel: Expr) -> None:
@@ -119,65 +104,66 @@ def _prefetch(y: tirx.Buffer, first: Expr, count: int, channel: Expr) -> None:
 
 
 def _group(staged: tirx.Buffer, at: Expr | int, weight: Weight, group: Expr, packed: tirx.Buffer, own: Expr) -> None:
-    steps = int(weight.inputs.shape[0])
-    sums = T.sblock_alloc_buffer((ROWS, PIXELS), "int32", scope="local")
-    taken = T.sblock_alloc_buffer((DEPTH, PIXELS), "uint8", scope="local")
-    with T.unroll(ROWS) as row, T.unroll(PIXELS // LANES) as vector, T.vectorized(LANES) as lane:
-        T.buffer_store(sums, weight.bias[group * ROWS + row], [row, vector * LANES + lane])
+    steps, depth, pixels, lanes = int(weight.inputs.shape[0]), weight.form.depth, weight.form.pixels, weight.form.lanes
+    sums = T.sblock_alloc_buffer((ROWS, pixels), "int32", scope="local")
+    taken = T.sblock_alloc_buffer((depth, pixels), weight.form.x, scope="local")
+    with T.unroll(ROWS) as row, T.unroll(depth) as vector, T.vectorized(lanes) as lane:
+        T.buffer_store(sums, weight.bias[group * ROWS + row], [row, vector * lanes + lane])
     with T.serial(weight.begins[group], weight.begins[group + 1]) as step:
-        with T.unroll(DEPTH) as i, T.vectorized(PIXELS) as p:
+        with T.unroll(depth) as i, T.vectorized(pixels) as p:
             T.buffer_store(taken, staged[0, weight.inputs[step, i] + at + p], [i, p])
         with T.sblock("acc"):
             s = T.axis.opaque(steps, step)
-            T.reads(sums[0:ROWS, 0:PIXELS], taken[0:DEPTH, 0:PIXELS], weight.values[s, 0:ROWS, 0:DEPTH])
-            T.writes(sums[0:ROWS, 0:PIXELS])
-            with T.grid(ROWS, PIXELS, DEPTH) as (o, p, i), T.sblock("update"):
-                o, p, i = T.axis.spatial(ROWS, o), T.axis.spatial(PIXELS, p), T.axis.reduce(DEPTH, i)
-                term = taken[i, place(p)].astype("int32") * weight.values[s, o, i].astype("int32")
+            T.reads(sums[0:ROWS, 0:pixels], taken[0:depth, 0:pixels], weight.values[s, 0:ROWS, 0:depth])
+            T.writes(sums[0:ROWS, 0:pixels])
+            with T.grid(ROWS, pixels, depth) as (o, p, i), T.sblock("update"):
+                o, p, i = T.axis.spatial(ROWS, o), T.axis.spatial(pixels, p), T.axis.reduce(depth, i)
+                term = taken[i, weight.form.pixel(p)].astype("int32") * weight.values[s, o, i].astype("int32")
                 T.buffer_store(sums, sums[o, p] + term, [o, p])
     if weight.dtype == "float32":
-        with T.unroll(ROWS) as row, T.unroll(PIXELS // LANES) as vector, T.vectorized(LANES) as lane:
-            p = vector * LANES + lane
+        with T.unroll(ROWS) as row, T.unroll(depth) as vector, T.vectorized(lanes) as lane:
+            p = vector * lanes + lane
             T.buffer_store(packed, weight.epilogue(sums[row, p], group * ROWS + row), [own * ROWS + row, p])
     else:
-        _pack(sums, weight.epilogue, group, packed, own)
+        _pack(sums, weight, group, packed, own)
 
 
-def _pack(sums: tirx.Buffer, epilogue: Epilogue, group: Expr, packed: tirx.Buffer, own: Expr) -> None:
+def _pack(sums: tirx.Buffer, weight: Weight, group: Expr, packed: tirx.Buffer, own: Expr) -> None:
     """Bytes of 4 outputs in a word. Their zero point and limits are applied by what makes the bytes, where sums are
     bounded."""
-    scaled = T.sblock_alloc_buffer((ROWS, PIXELS), "int32", scope="local")
+    epilogue, pixels, lanes = weight.epilogue, weight.form.pixels, weight.form.lanes
+    scaled = T.sblock_alloc_buffer((ROWS, pixels), "int32", scope="local")
     limits = T.sblock_alloc_buffer((3,), "int32", scope="local")
     value, applied = (epilogue.scaled, epilogue.limits) if epilogue.bounded else (epilogue, (0, 0, 255))
     for i, limit in enumerate(applied):
         T.buffer_store(limits, tirx.const(limit, "int32"), [i])
-    with T.unroll(ROWS) as row, T.unroll(PIXELS // LANES) as vector, T.vectorized(LANES) as lane:
-        p = vector * LANES + lane
+    with T.unroll(ROWS) as row, T.unroll(weight.form.depth) as vector, T.vectorized(lanes) as lane:
+        p = vector * lanes + lane
         T.buffer_store(scaled, value(sums[row, p], group * ROWS + row), [row, p])
     with T.sblock("bytes"):
-        T.reads(scaled[0:ROWS, 0:PIXELS], limits[0:3])
-        T.writes(packed[own, 0:PIXELS])
-        with T.serial(PIXELS) as p, T.sblock("element"):
-            p = T.axis.spatial(PIXELS, p)
+        T.reads(scaled[0:ROWS, 0:pixels], limits[0:3])
+        T.writes(packed[own, 0:pixels])
+        with T.serial(pixels) as p, T.sblock("element"):
+            p = T.axis.spatial(pixels, p)
             parts = [tirx.max(tirx.min(scaled[row, p] + limits[0], limits[2]), limits[1]) for row in range(ROWS)]
             T.buffer_store(packed, reduce(add, (part << (8 * i) for i, part in enumerate(parts))), [own, p])
 
 
-def _unpack(packed: tirx.Buffer, y: tirx.Buffer, first: Expr, channel: Expr) -> None:
-    """Transposes 16 words of a pixel at a time if it can, which fill a cache line of its outputs, else 4."""
+def _unpack(packed: tirx.Buffer, y: tirx.Buffer, first: Expr, channel: Expr, form: Form) -> None:
+    """Transposes as many words of a pixel at a time as a vector has, if it can, else 4."""
     narrow = str(y.dtype) != "float32"
-    total, each = int(packed.shape[0]), ROWS if narrow else 1
-    words = 16 if total % 16 == 0 else 4
+    total, each, pixels = int(packed.shape[0]), ROWS if narrow else 1, form.pixels
+    words = form.lanes if total % form.lanes == 0 else 4
     width = words * each
     with T.serial(total // words) as part, T.sblock("out"):
         part = T.axis.spatial(total // words, part)
         column, word = channel + part * width, part * words
-        T.reads(packed[word : word + words, 0:PIXELS])
-        T.writes(y[first : first + PIXELS, column : column + width])
-        with T.grid(PIXELS, width) as (p, o), T.sblock("element"):
-            p, o = T.axis.spatial(PIXELS, p), T.axis.spatial(width, o)
+        T.reads(packed[word : word + words, 0:pixels])
+        T.writes(y[first : first + pixels, column : column + width])
+        with T.grid(pixels, width) as (p, o), T.sblock("element"):
+            p, o = T.axis.spatial(pixels, p), T.axis.spatial(width, o)
             if narrow:
-                value = (packed[word + o // 4, place(p)] >> (o % 4 * 8)).astype(y.dtype)
+                value = (packed[word + o // 4, form.place(p)] >> (o % 4 * 8)).astype(y.dtype)
             else:
-                value = packed[word + o, place(p)]
+                value = packed[word + o, form.place(p)]
             T.buffer_store(y, value, [first + p, column + o])
