@@ -38,12 +38,12 @@ class Machine(surface.Surface):
     ids=["faster", "as fast", "lucky at times", "wrong once"],
 )
 def test_kept(times: list[float | None], kept: bool) -> None:
-    found = shipped_records.confirmed(TASK, [OTHER], Machine({START: [1.25], OTHER: list(times)}))
-    assert (found is not None) == kept
-    if found is not None:
-        default, best, gain = found
+    found = shipped_records.confirm([(TASK, [OTHER])], Machine({START: [1.25], OTHER: list(times)}))
+    assert len(found) == kept
+    for better in found:
+        default, best = better.trials()
         assert (default.decisions, best.decisions) == (START, OTHER)
-        assert gain == pytest.approx(1.25)
+        assert better.gain == pytest.approx(1.25)
 
 
 def test_candidates_of_older_rules_as_far_as_they_still_exist(tmp_path: Path) -> None:
