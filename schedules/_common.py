@@ -21,7 +21,7 @@ class Product:
     op    : "contraction", or "depthwise".
     lanes : sums side by side in a vector.
     depth : products that one step adds to each; 1 where they are added one by one.
-    w     : dtype of the weights.
+    w     : dtype of the weights; "int4" for two of them in a byte.
     pairs : whether two weights of every four are stored (2:4).
     """
 
@@ -42,7 +42,9 @@ class Product:
         weight, pairs = reads[-1], any(read.name == "positions" for read in reads)
         if op == "depthwise" and find(sch, "columns") is None:
             return Product(op, int(weight.shape[-1]), 1, str(weight.dtype))
-        return Product(op, int(weight.shape[-2]), int(weight.shape[-1]), str(weight.dtype), pairs)
+        depth = int(sch.get(sch.get_sblock("acc")).iter_vars[-1].dom.extent)
+        w = "int4" if op == "contraction" and depth > int(weight.shape[-1]) else str(weight.dtype)
+        return Product(op, int(weight.shape[-2]), depth, w, pairs)
 
 
 class Decisions:

@@ -17,12 +17,14 @@ _CALLS = {
     (8, 2): "llvm.x86.avx2.pmadd.wd",
     (4, 2): "llvm.x86.sse2.pmadd.wd",
 }
-_OPERAND = {4: ("uint8", 255), 2: ("int16", 65535)}
+_OPERAND = {8: ("uint8", 255), 4: ("uint8", 255), 2: ("int16", 65535)}
 
 
 @cache
 def broadcast(lanes: int, depth: int, w: str) -> str:
     """The same ``depth`` elements of x for all lanes. Registers the intrinsic and gives its name."""
+    if w == "int4":
+        return _halves()
     x, _ = _OPERAND[depth]
 
     @T.prim_func(s_tir=True, private=True)
@@ -55,6 +57,52 @@ def broadcast(lanes: int, depth: int, w: str) -> str:
             )
 
     return register(f"tvmopt.broadcast.{lanes}.{depth}.{w}", description, implementation)
+
+
+def _halves() -> str:
+    """8 elements of x, and weights of 4 bits and 8 higher: those of the first 4 in the lower halves of bytes."""
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (8,), "uint8", offset_factor=1)
+        B = T.match_buffer(b, (16, 4), "int8", offset_factor=1)
+        C = T.match_buffer(c, (16,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:16], A[0:8], B[0:16, 0:4])
+            T.writes(C[0:16])
+            for i, k in T.grid(16, 8):
+                with T.sblock("update"):
+                    vi, vk = T.axis.remap("SR", [i, k])
+                    C[vi] = C[vi] + T.cast(A[vk], "int32") * (
+                        T.bitwise_and(T.shift_right(T.cast(B[vi, vk % 4], "int32"), vk // 4 * 4), 15) - 8
+                    )
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (8,), "uint8", offset_factor=1)
+        B = T.match_buffer(b, (16, 4), "int8", offset_factor=1)
+        C = T.match_buffer(c, (16,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:16], A[0:8], B[0:16, 0:4])
+            T.writes(C[0:16])
+            C[T.ramp(T.int32(0), 1, 16)] = _two_steps(A, B, C)
+
+    return register("tvmopt.broadcast.16.8.int4", description, implementation)
+
+
+def _two_steps(x: Buffer, w: Buffer, sums: Buffer) -> Expr:
+    """See ``_halves``."""
+
+    def every(value: int) -> Expr:
+        return T.broadcast(T.uint8(value), 64)
+
+    packed = T.reinterpret(w.vload([0, 0], dtype="int8x64"), dtype="uint8x64")
+    total = sums.vload([0], dtype="int32x16")
+    for place, half in ((0, packed & every(15)), (4, packed >> every(4))):
+        weights = T.reinterpret(half - every(8), dtype="int8x64")
+        four = T.broadcast(T.reinterpret(x.vload([place], "uint8x4"), dtype="int32"), 16)
+        total = step(16, 4, total, four, weights)
+    return total
 
 
 @cache

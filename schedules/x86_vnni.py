@@ -28,4 +28,4 @@ class Vnni(Dots):
 
 def rule() -> Vnni:
     """The rule of this module."""
-    return Vnni(frozenset({2, 4}))
+    return Vnni(frozenset({2, 4, 8}))

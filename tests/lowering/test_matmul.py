@@ -60,3 +60,20 @@ def test_activations_that_fill_vectors(target, dtypes, zero_points):
     region = MatMul(a, b, None, None, QParams.per_tensor(20.0, 100, "uint8"), (3, 250))
     x, y = tensor((2, 1, 7, 12), dtypes[0]), tensor((1, 3, 12, 48), dtypes[1], seed=1)
     check(region, x, y, target=targets.get(target), threads=2)
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("shape", [(1, 64, 64), (2, 36, 100), (1, 13, 17), (2, 256, 640), (3, 64, 64)])
+@pytest.mark.parametrize("zero_point", [0, 8])
+def test_weights_of_four_bits(target, shape, zero_point):
+    """Two in a byte where rows are few, all 16 values, with a rest of the reduction and of the columns."""
+    rows, length, columns = shape
+    dtype = "uint8" if zero_point else "int8"
+    weight = np.resize(np.arange(16) - 8 + zero_point, (columns, length)).T.astype(dtype)
+    b = QParams(np.linspace(0.1, 0.9, columns).astype(np.float32), np.full(columns, zero_point, dtype), 1)
+    for y in (None, QParams.per_tensor(90.0, 100, "uint8")):
+        region = MatMul(QParams.per_tensor(0.5, 3, "int8"), b, weight, None, y, (0, 0) if y is None else (0, 255))
+        check(region, tensor((rows, length), "int8"), target=targets.get(target), threads=1)
+    dynamic = replace(region, a=None, y=None, clamp=(0, 0))
+    x = tensor((rows, length), "uint8")
+    check(dynamic, x, np.float32(0.5), np.uint8(3), target=targets.get(target), threads=1)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tvmopt.lowering.packing import Packing, pairs
+from tvmopt import target as targets
+from tvmopt.lowering.packing import Packing, choose, pairs
 
 
 @given(
@@ -37,3 +38,22 @@ def test_words_of_positions():
     assert words.shape == (1, 1, 32, 2)
     assert words.view(np.uint32)[0, 0, 0, 0] == 0x444444ED
     assert (words.view(np.uint32)[0, 0, 1:] == 0x44444444).all()
+
+
+def test_weights_of_four_bits_are_two_to_a_byte():
+    weight = np.random.default_rng(0).integers(-8, 8, (20, 13)).astype(np.int16)
+    form = choose(targets.get("x86/cascadelake"), "uint8", weight, rows=1)
+    (packed,) = form.pack(weight)
+    assert (form.w, packed.shape, packed.dtype) == ("int4", (2, 2, 16, 4), np.int8)
+    halves = np.concatenate([(packed >> shift & 15) - 8 for shift in (0, 4)], axis=-1)  # [blocks, steps, lanes, 8]
+    unpacked = halves.transpose(0, 2, 1, 3).reshape(32, 16)
+    np.testing.assert_array_equal(unpacked[:20, :13], weight)
+    assert not unpacked[20:].any() and not unpacked[:, 13:].any()
+
+
+def test_many_rows_and_larger_weights_have_a_byte_each():
+    weight = np.random.default_rng(0).integers(-8, 8, (20, 13)).astype(np.int16)
+    target = targets.get("x86/cascadelake")
+    assert choose(target, "uint8", weight, rows=100).w == "int8"
+    assert choose(target, "uint8", weight).w == "int8"
+    assert choose(target, "uint8", weight + 1, rows=1).w == "int8"

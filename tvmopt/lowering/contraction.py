@@ -14,7 +14,7 @@ from tvm import te, tirx
 
 from .arith import Expr, narrowed
 from .epilogue import DynamicEpilogue
-from .packing import Packing
+from .packing import Packing, unpacked
 from .residual import AnyEpilogue
 
 Place = Sequence[Expr]
@@ -30,15 +30,18 @@ def contract(
     x: Read,
     batch: Callable[[Place], Place] = lambda place: (),
     positions: te.Tensor | None = None,
+    int4: bool = False,
 ) -> te.Tensor:
     """``acc[*place, block, lane]``, the sum over taps and k of ``x(place, block, taps, k)`` times the weight.
 
     weight : packed ([*batch, block, *taps, step, lane, inner], see ``Packing.pack``).
     batch  : which of the weight's batches a place of the output takes.
     positions : of pairs, where they were (see ``Packing.pack``).
+    int4      : weights are two to a byte.
     """
     lead = len(batch(space))
-    blocks, *taps, steps, lanes, depth = (int(extent) for extent in weight.shape[lead:])
+    blocks, *taps, steps, lanes, stored = (int(extent) for extent in weight.shape[lead:])
+    depth = 2 * stored if int4 else stored
     tap_axes = [te.reduce_axis((0, extent), f"tap{i}") for i, extent in enumerate(taps)]
     step, inner = te.reduce_axis((0, steps), "step"), te.reduce_axis((0, depth), "inner")
 
@@ -49,7 +52,9 @@ def contract(
             word = positions(block, *tap_axes, step, lane, inner // 16)
             k = step * (2 * depth) + inner // 2 * 4 + ((word >> (inner % 16 * 2)) & 3)
         left = x(place, block, tap_axes, k)
-        right = weight(*batch(place), block, *tap_axes, step, lane, inner)
+        right = weight(*batch(place), block, *tap_axes, step, lane, inner % stored if int4 else inner)
+        if int4:
+            right = unpacked(right, inner // stored)
         return te.sum(left.astype("int32") * right.astype("int32"), axis=[*tap_axes, step, inner])
 
     return te.compute((*space, blocks, lanes), total, name="acc")

@@ -16,7 +16,7 @@ from .contraction import Place, contract, finish, rows
 from .dispatch import activation, as_stored, lower, wants
 from .epilogue import DynamicEpilogue, Epilogue
 from .kernel import Kernel, Stored
-from .packing import Packing, choose
+from .packing import INT4, Packing, choose
 from .residual import attach
 from .window import guarded
 
@@ -54,11 +54,11 @@ def multiply(
     matrix = te.placeholder((count, length), inputs[0].dtype, "x")
     sources = [matrix, *(te.placeholder(x.physical, x.dtype, f"x{i}") for i, x in enumerate(inputs[1:], 1))]
     weight = (region.weight.astype(np.int16) - region.b.zero_point.astype(np.int16)).T  # [N, K]
-    form = replace(choose(target, inputs[0].dtype, weight), pairs=pairs)
+    form = replace(choose(target, inputs[0].dtype, weight, count), pairs=pairs)
     sums = weight.sum(1, dtype=np.int64)
     packed = form.pack(weight)
     w = [te.placeholder(array.shape, array.dtype.name, ("w", "positions")[i]) for i, array in enumerate(packed)]
-    acc = contract((count,), w[0], rows(matrix, form), positions=w[1] if form.pairs else None)
+    acc = contract((count,), w[0], rows(matrix, form), positions=w[1] if form.pairs else None, int4=form.w == INT4)
     reach = np.abs(weight).sum(1, dtype=np.int64) * 255
     own = epilogue_of(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target, reach)
     epilogue, beside = attach(own, residual, others, (count, out_shape[-1]), target)

@@ -9,6 +9,11 @@ import numpy as np
 from ..target import Target
 from .arith import Expr
 
+INT4 = "int4"
+
+FEW = 2
+"""Rows of a product whose time is that of reading its weights."""
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -19,7 +24,7 @@ class Packing:
     lanes : output channels side by side in one vector of int32 accumulators.
     depth : neighbouring elements of the reduction that one instruction sums per lane.
     x     : dtype in which it takes activations.
-    w     : dtype of the packed weights.
+    w     : dtype of the packed weights; "int4": two of them in each byte, those of the first half of ``depth`` lower.
     pairs : of every four neighbours of the reduction at most two weights are not 0, and two are stored (2:4).
     """
 
@@ -55,11 +60,16 @@ class Packing:
     def pack(self, weight: np.ndarray) -> tuple[np.ndarray, ...]:
         """[O, *taps, K] -> [blocks, *taps, steps, lanes, depth], zeros where there is no weight.
 
+        "int4": [..., depth / 2].
         Of pairs also where they were, int32 [blocks, *taps, steps, lanes, depth / 16]: two bits each, from the lowest.
         """
         outputs, *taps, length = weight.shape
-        padded = np.zeros((self.blocks(outputs) * self.lanes, *taps, self.steps(length) * self.span), self.w)
+        dtype = "int8" if self.w == INT4 else self.w
+        padded = np.zeros((self.blocks(outputs) * self.lanes, *taps, self.steps(length) * self.span), dtype)
         padded[:outputs, ..., :length] = weight
+        if self.w == INT4:
+            low, high = np.split(self._blocked(padded, self.depth), 2, axis=-1)
+            return ((low + 8) | ((high + 8) << 4),)  # a sign to extend would be a shift more
         if not self.pairs:
             return (self._blocked(padded, self.depth),)
         values, positions = pairs(padded)
@@ -85,7 +95,12 @@ class Packing:
         return (value.astype("int32") + shift).astype(self.x) if shift else value.astype(self.x)
 
 
-def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
+def unpacked(byte: Expr, half: Expr) -> Expr:
+    """One of the two weights of 4 bits in an int8, as int32: the lower one where ``half`` is 0."""
+    return ((byte.astype("int32") >> (half * 4)) & 15) - 8
+
+
+def choose(target: Target, x: str, weight: np.ndarray | None = None, rows: int | None = None) -> Packing:
     """The packing for activations stored as ``x`` and a ``weight`` whose zero point is already subtracted.
 
     Such a weight lies in [-255, 255]. Where all of it fits int8, VNNI takes u8 x s8 in fours; otherwise, and
@@ -93,6 +108,8 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
     products are summed one by one and the compiler picks the instruction; lanes are fewer where registers are. GPUs
     multiply u8 x s8 in tiles of 32 channels by 32 elements, of whatever instruction. A weight that is not known
     at compile time counts as one that needs 16 bits.
+
+    rows : of a matrix product. Where they are few, weights that fit 4 bits stay so, for VNNI.
     """
     w = "int16" if weight is None else narrowest(weight)
     if target.cuda is not None:
@@ -100,6 +117,8 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None) -> Packing:
             return Packing(4, 1, x, w)
         return Packing(32, 32, "uint8", w)
     if "avx512vnni" in target.features and w == "int8":
+        if rows is not None and rows <= FEW and weight is not None and weight.min() >= -8 and weight.max() <= 7:
+            return Packing(16, 8, "uint8", INT4)
         return Packing(16, 4, "uint8", w)
     if target.llvm.mtriple.startswith("x86_64"):
         return Packing(target.vector_bytes // 4, 2, "int16", w)
