@@ -18,7 +18,7 @@ from .strategies import tensor
 
 
 @given(case=softmaxes(), last=st.booleans(), shifted=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_random_regions(case, last, shifted):
     region, inputs = case
     check(replace(region, requantize="fixed"), *inputs, last=last, shifted=shifted, threads=1)

@@ -5,9 +5,9 @@ Only operators that TOSA has, so that NPUs compute the same: for x along the axi
     d = x - max(x)                       -255 to 0
     e = exponentials[d + 255]            exp(d * x_scale) in units of 1 / top
     s = sum(e)                           top to 2**31 - 1
-    r = reciprocal(s << clz(s) - 1)      of a number from 1/2 to 1, in units of 2**-29
-    r = r >> clz(top) - clz(s)
-    p = e * r >> 31 - clz(top)           e / s, in units of 2**-30
+    r = reciprocal(s << (clz(s) - 1))    of a number from 1/2 to 1, in units of 2**-29
+    r = r >> (clz(top) - clz(s))
+    p = (e * r) >> (31 - clz(top))       e / s, in units of 2**-30
     y = p * 2**-30 / y_scale + y_zp      RESCALE, saturated
 
 where every shift to the right rounds, halves up. Errors of the exponentials are half a unit each and those of the

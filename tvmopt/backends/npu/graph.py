@@ -57,7 +57,7 @@ class Graph:
         self.inputs.append(Tensor(f"input{len(self.inputs)}", tuple(shape), "int8"))
         return self.inputs[-1]
 
-    def constant(self, values: np.ndarray | Sequence[int] | int, dtype: str) -> Tensor:
+    def constant(self, values: np.typing.ArrayLike, dtype: str) -> Tensor:
         """A constant of the given dtype; one number is a tensor of shape [1]."""
         data = np.atleast_1d(np.asarray(values, "int64" if dtype == "shape" else dtype))
         key = (dtype, data.shape, data.tobytes())

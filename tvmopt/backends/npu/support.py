@@ -1,7 +1,9 @@
 """What an Ethos-U takes, asked before Vela is: TOSA input has no way back to the CPU there.
 
 Vela 5.2.0 rewrites what exceeds the registers of an NPU (kernels, batches, ranks) into several commands. What it
-cannot rewrite is in ``LIMITS``; the rest of this file is what a TOSA graph cannot express.
+cannot rewrite is in ``LIMITS``; the rest of this file is what a TOSA graph cannot express. Operators that only an
+Ethos-U85 has (INTDIV, REDUCE_MAX of int32) are in no graph: softmax, which grouping limits to 1024 elements, is made
+of others (``quant/softmax.py``), so every family takes it.
 """
 
 from __future__ import annotations
