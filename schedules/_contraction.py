@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from math import ceil, prod
 
+from tvm import DataType
 from tvm.s_tir import Schedule
-from tvm.s_tir.schedule import SBlockRV
+from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.tirx import PrimFunc
 
 from . import _intrinsics
@@ -26,8 +27,14 @@ from ._common import Decisions, begun, copy, extents, find, parallel, row_groups
 L1_BYTES = 32 * 1024
 """The smallest L1 data cache of the CPUs in use."""
 
+GROUP = 4
+"""Rows whose input is copied at a time, where it is not copied as a whole."""
+
 SHORT = 8
 """Steps of a reduction whose weights all stay in registers."""
+
+ALONE = 12
+"""Pixels of a tile with one block, at most. More gain nothing, and LLVM takes what their windows share to the stack."""
 
 LATENCY = 10
 """Sums that must be in flight to hide the latency of a multiply-add (4-5 cycles, two a cycle)."""
@@ -63,8 +70,11 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     g0, p0, p1 = sch.split(pixel, [None, group, pixels])
     whole, lane = sch.split(channel, [None, packed * lanes])  # first: so a tile's end is never tested within
     b0, b1, b2 = sch.split(whole, [None, visits, vectors // packed])
-    grouped = by_row or find(sch, "stage") is not None
-    around, within = row_groups(sch, decisions, space if grouped else [], int(by_row))
+    stage = find(sch, "stage")
+    grouped = by_row or stage is not None
+    windows = len(sch.get(acc).iter_vars) > len(lead) + 4
+    rows = rows_per_group(sch, stage, space[-1]) if windows and stage is not None and not by_row else int(by_row)
+    around, within = row_groups(sch, decisions, space if grouped else [], rows)
     within = within or space
     order = decisions.pick("order", 0, range(4)) or (2 if by_row or around or short else 0)
     places = {
@@ -122,7 +132,7 @@ def register_tile(pixels: int, blocks: int, registers: int) -> tuple[int, int]:
     fits = [
         (p, b)
         for b in range(1, min(blocks, 8) + 1)
-        for p in range(1, min(pixels, registers) + 1)
+        for p in range(1, min(pixels, registers if b > 1 else ALONE) + 1)
         if p * b + b + 1 <= registers
     ]
     return min(fits, key=lambda tile: cycles(*tile))
@@ -143,6 +153,13 @@ def tiles_per_group(tiles: int, bytes: int) -> int:
     """Tiles of pixels whose outputs, of so many bytes each, stay in L1 until all of their blocks are computed."""
     most = max(1, L1_BYTES // 2 // bytes)
     return ceil(tiles / ceil(tiles / most))  # alike
+
+
+def rows_per_group(sch: Schedule, stage: SBlockRV, row: LoopRV) -> int:
+    """Rows of the output whose input is copied at a time: some where all of it leaves little of L1, otherwise 0."""
+    copied = sch.get(stage).writes[0].source
+    bytes = prod(int(extent) for extent in copied.shape) * DataType(str(copied.dtype)).itemsize
+    return GROUP if bytes > L1_BYTES * 3 // 4 and int(sch.get(row).extent) % GROUP == 0 else 0
 
 
 def tiles_per_visit(rows: int, blocks: int, block_bytes: int, row_bytes: int, pixels: int, vectors: int) -> int:
