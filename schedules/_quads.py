@@ -14,16 +14,18 @@ put in by hand: tensorize does not match what is read under a condition.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 from tvm.ir import Call, Range, TensorLoad, Var
 from tvm.s_tir import Schedule
 from tvm.s_tir.stmt import SBlock
 from tvm.script import tirx as T
-from tvm.tirx import Bind, BufferLoad, BufferRegion, BufferStore, PrimFunc, Ramp, SeqStmt, Stmt, const
+from tvm.tirx import And, Bind, BufferLoad, BufferRegion, BufferStore, Not, PrimFunc, Ramp, SeqStmt, Stmt, const
+from tvm.tirx.analysis import undefined_vars
 from tvm_ffi import structural_map, structural_walk
 
-from ._common import Decisions, begun, copy, extents, find, parallel
+from ._common import Decisions, begun, extents, parallel
 from ._interleave import shuffle, unpacked
 from ._intrinsics import step
 
@@ -43,11 +45,9 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     sch = Schedule(_stored_at_once(begun(func)))
     decisions = Decisions(sch, tunable)
     acc, scaled, out = (sch.get_sblock(name) for name in ("acc", "scaled", "out_o"))
-    stage, pixels = find(sch, "stage"), extents(sch, acc)[-3]
+    pixels, given = extents(sch, acc)[-3], int(sch.get(acc).reads[0].source.shape[-2])
     width, groups = (int(axis.dom.extent) for axis in sch.get(acc).iter_vars[-3:-1])
-    given = pixels if stage is not None else int(sch.get(acc).reads[0].source.shape[2])
-    columns = COLUMNS if stage is None else width + 3  # those of quads in a copy are seldom shared
-    most = max(1, min((columns - width) // max(1, round(given / pixels)) + 1, STEPS // (width * groups)))
+    most = max(1, min((COLUMNS - width) // max(1, round(given / pixels)) + 1, STEPS // (width * groups)))
     tile = max(count for count in range(1, most + 1) if pixels % count == 0)
 
     *space, pixel, block = sch.get_loops(out)
@@ -58,8 +58,6 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     for producer in (scaled, acc):
         sch.compute_at(producer, p1, preserve_unit_loops=True)
         sch.set_scope(producer, 0, "local")
-    if stage is not None:
-        copy(sch, func, stage)
     parallel(sch, func, (space[-1], block)[order])
 
     *_, sums, tap, group, row = sch.get_loops(acc)
@@ -72,7 +70,7 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     for loop in (tap, group, p1):
         sch.unroll(loop)
     sch.blockize(sums)
-    for loop in (space[-1], p0) if stage is None else ():
+    for loop in (space[-1], p0):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
     return Schedule(_replaced(sch.mod["main"], "acc_update_o", _multiplied))
 
@@ -106,12 +104,7 @@ def _multiplied(block: SBlock, element: SBlock) -> SBlock:
     statements: list[Stmt] = []
     rows: list[Var] = []
     for number in range(int(element.iter_vars[-1].dom.extent) if more else 1):
-        there = {at: 0, **dict.fromkeys(more, number)}
-        if isinstance(x, Call):
-            inside, load, border = x.args
-            value = T.if_then_else(_put(inside, there), _vector(load, there, QUAD), T.broadcast(border, QUAD))
-        else:
-            value = _vector(x, there, QUAD)
+        value = _row(x, at, dict.fromkeys(more, number))
         rows.append(Var("row", value.ty))
         statements.append(Bind(rows[-1], value))
     rows += rows[-1:] * (DEPTH - len(rows))  # their weights are 0
@@ -123,6 +116,40 @@ def _multiplied(block: SBlock, element: SBlock) -> SBlock:
         after = step(LANES, DEPTH, before, column, _vector(w, there, QUAD))
         statements.append(BufferStore(sums.source, after, before.indices))
     return SBlock(block.iter_vars, block.reads, block.writes, block.name_hint, SeqStmt(statements))
+
+
+def _row(x: Expr, at: Var, there: Mapping[Var, int]) -> Expr:
+    """64 elements of a row of x; where some of them lie in the border, only the others are read."""
+    if not isinstance(x, Call):
+        return _vector(x, {at: 0, **there}, QUAD)
+    condition, load, border = x.args
+    outside = T.broadcast(border, QUAD)
+    terms = _terms(condition)
+    above = [_put(term, there) for term in terms if not _uses(term, at)]
+    value = whole = _vector(load, {at: 0, **there}, QUAD)
+    if len(above) < len(terms):  # pixels side by side, which the ends of a row cut
+        *outer, column, channel = whole.indices
+        end = int(load.source.shape[-2] * load.source.shape[-1])
+        first = column * load.source.shape[-1] + channel.base
+        inside = And(Not(_lanes(T.max(-first, 0))), _lanes(T.max(end - first, 0)))
+        address = T.address_of(BufferLoad(load.source, [*outer, column, channel.base]))
+        masked = T.call_llvm_pure_intrin("uint8x64", "llvm.masked.load", address, inside, outside)
+        value = T.if_then_else(And(first >= 0, first + QUAD <= end), whole, masked)
+    return T.if_then_else(reduce(And, above), value, outside) if above else value
+
+
+def _lanes(count: Expr) -> Expr:
+    """Which lanes are the first ones. An intrinsic: TVM's loop partitioning takes no comparison of vectors."""
+    return T.call_llvm_pure_intrin(f"boolx{QUAD}", "llvm.get.active.lane.mask", T.int32(0), count)
+
+
+def _terms(condition: Expr) -> list[Expr]:
+    """What is true where ``condition`` is."""
+    return [*_terms(condition.a), *_terms(condition.b)] if isinstance(condition, And) else [condition]
+
+
+def _uses(value: Expr, var: Var) -> bool:
+    return any(var.same_as(used) for used in undefined_vars(value))
 
 
 def _narrowed(block: SBlock, element: SBlock) -> SBlock:

@@ -21,7 +21,7 @@ def test_a_tile_fits_the_registers(pixels, blocks, registers):
     [
         (56, 4, 32, (14, 2)),  # no rest, and all but two registers busy
         (1, 40, 32, (1, 8)),  # one row: as many blocks as are allowed hide the latency
-        (196, 1, 32, (28, 1)),
+        (48, 1, 32, (12, 1)),  # a single block: no more than hides the latency
     ],
 )
 def test_tiles_without_a_rest(pixels, blocks, registers, tile):

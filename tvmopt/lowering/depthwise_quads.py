@@ -72,15 +72,14 @@ def lower_quads(
         return None
 
     x, w = te.placeholder(stored.physical, stored.dtype, "x"), te.placeholder(packed.shape, form.w, "w")
-    if channels < QUAD:
-        read = window.side_by_side(stored.shape[0], channels, image(x), zero_point, QUAD - size)
-    else:
-        read = window.around(image(x), zero_point)
+    read = window.around(image(x), zero_point)
     tap, group, row = (te.reduce_axis((0, n), name) for n, name in ((width, "tap"), (groups, "group"), (rows, "row")))
 
     def total(n: Expr, i: Expr, j: Expr, block: Expr, at: Expr) -> Expr:
         h = window.position(0, i, group * rows + row)
-        value = read(n, h, window.position(1, j * count, tap), tirx.Min(block * size, last) + place(at))
+        e = tirx.Min(block * size, last) + place(at)
+        beside, channel = (e // channels, e % channels) if channels < QUAD else (0, e)
+        value = read(n, h, window.position(1, j * count, tap) + beside, channel)
         return te.sum(value.astype("int32") * w(block, tap, group, at, row).astype("int32"), axis=[tap, group, row])
 
     def element(n: Expr, i: Expr, j: Expr, e: Expr) -> Expr:

@@ -152,9 +152,9 @@ class Window:
 
         return read
 
-    def side_by_side(self, batch: int, channels: int, x: Image, border: int, slack: int = 0) -> Image:
-        """The same from a copy, where channels beyond a pixel's are the next pixel's; behind a row, ``slack`` more."""
-        stage = self.flat(batch, channels, slack, x, border)
+    def side_by_side(self, batch: int, channels: int, x: Image, border: int) -> Image:
+        """The same from a copy, where channels beyond a pixel's are the next pixel's."""
+        stage = self.flat(batch, channels, 0, x, border)
         return lambda n, h, w, c: stage(n, h, w * channels + c)
 
     def flat(self, batch: int, channels: int, slack: int, x: Image, border: int) -> te.Tensor:
