@@ -145,21 +145,22 @@ def _map(sch: Schedule, func: PrimFunc, block: SBlockRV, step: Step, decisions: 
     if sch.can_decompose_padding(block, loops[0]):
         copy(sch, func, block)
         return
-    extent = int(sch.get(loops[-1]).extent)
-    wide = lanes(extent, step.lanes)
-    if extent % wide == 0 and _flat(sch, block):
+    flat, extents = _flat(sch, block), [int(sch.get(loop).extent) for loop in loops]
+    row = next((extent for extent in reversed(extents) if extent > 1), 1) if flat else extents[-1]
+    wide = lanes(row, step.lanes)
+    vectorized = row >= LANES // 4 and _columns(sch, block)
+    if vectorized and flat and row % wide == 0:
         # One loop does, and it is longer. Vectors that end in the next row would be scattered: TVM does not see
         # that indices which it took apart are one again.
         loops = [sch.fuse(*loops)]
     *outer, inner = loops
-    if extent >= LANES // 4 and _columns(sch, block):
-        extent = int(sch.get(inner).extent)
-        vectors = step.vectors if extent % (step.vectors * wide) == 0 else 1
+    if vectorized:
+        vectors = step.vectors if int(sch.get(inner).extent) % (step.vectors * wide) == 0 else 1
         inner, vector, lane = sch.split(inner, [None, vectors, wide])
         sch.unroll(vector)
         sch.vectorize(lane)
         sch.annotate(inner, "pragma_loop_partition_hint", 1)
-    elif (other := _read_along(sch, block)) is not None:
+    elif not flat and (other := _read_along(sch, block)) is not None:
         outer, inner = _tile(sch, block, loops, other, decisions)
     parallel(sch, func, sch.fuse(*outer) if outer else inner)
 

@@ -45,6 +45,7 @@ OPERATORS = {
 DECIDED = {
     "softmax": (lambda x: op.nn.softmax(x, axis=-1), [(3, 12, 48)], {"lanes", "together"}),
     "rows": (lambda x, y: op.nn.relu(op.add(x, y)), [(2, 6, 5, 24), (2, 6, 5, 24)], {"lanes", "vectors"}),
+    "columns of one": (lambda x, y: op.nn.relu(op.add(x, y)), [(40, 48, 1), (40, 48, 1)], {"lanes", "vectors"}),
     "odd rows": (lambda x, y: op.nn.relu(op.add(x, y)), [(2, 9, 7, 11), (2, 9, 7, 11)], {"lanes", "vectors"}),
     "broadcast": (lambda x, y: op.add(x, y), [(2, 6, 5, 96), (96,)], {"lanes", "vectors"}),
     "transpose": (lambda x: op.permute_dims(x, [0, 2, 3, 1]), [(2, 32, 5, 16)], {"T_transpose.tile"}),
