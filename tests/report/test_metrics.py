@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.frontend.runs import model as onnx_model
 from tests.passes.qdq import Qdq
 from tvmopt import frontend
 from tvmopt.passes import pipeline
@@ -78,3 +79,16 @@ def test_zero_fraction_of_the_official_model(mlperf_tiny):
     sums = summary(pipeline.run(frontend.load(mlperf_tiny["vww"])))
     assert round(sums.zero_fraction, 3) == 0.828
     assert sums.dead_channels == 971
+
+
+def test_a_product_of_which_only_the_weight_is_quantized_is_a_float_op():
+    body = """g (float[2,8] x) => (float[2,16] y) {
+        f = DequantizeLinear<axis=1>(w, s)
+        y = MatMul(x, f)
+    }"""
+    constants = {"w": np.ones((8, 16), np.int8), "s": np.ones(16, np.float32)}
+    grouped = pipeline.run(frontend.load(onnx_model(body, constants)))
+    (row,) = layers(grouped, {})
+    assert (row.name, row.op, row.where, row.macs) == ("y", "weight_only", "float", 2 * 8 * 16)
+    assert row.reason == "only its weight is quantized"
+    assert (summary(grouped).quantized_ops, summary(grouped).float_ops) == (0, 1)

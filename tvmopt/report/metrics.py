@@ -168,6 +168,7 @@ def describe(region: Region) -> str:
 def summary(model: Model) -> Summary:
     """The sums of a grouped model."""
     from ..quant.cost import counts
+    from ..quant.regions import WeightOnly
 
     now = counts(model.mod)
     fold = next((record for record in model.history if record.name == "FoldDeadChannels"), None)
@@ -184,6 +185,6 @@ def summary(model: Model) -> Summary:
         after["peak_bytes"],
         before["zero_weights"] / before["weights"] if before["weights"] else 0.0,
         before["dead_channels"],
-        now["regions"],
-        now["float_ops"],
+        now["regions"] - now.get(WeightOnly.kind, 0),
+        now["float_ops"] + now.get(WeightOnly.kind, 0),
     )
