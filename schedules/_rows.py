@@ -13,16 +13,17 @@ from math import prod
 
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
+from tvm.target import Target
 from tvm.tirx import IterVar, PrimFunc
 
 from ._common import Decisions, extents, parallel
-from ._loops import LANES, add_up, compute_at, inline, lanes, plain, sums, sums_along_rows, vector_axis
+from ._loops import LANES, add_up, compute_at, inline, lanes, plain, sum_lanes, sums, sums_along_rows, vector_axis
 
 GROUP = 4096
 """Elements of a group of rows, at most: a few tensors of so many are in the first-level cache together."""
 
 
-def schedule(func: PrimFunc, tunable: bool) -> Schedule | None:
+def schedule(func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
     """The scheduled function; None where it is something else."""
     sch = Schedule(func)
     if func.body.block.name_hint != "root":
@@ -39,7 +40,7 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule | None:
     if not all(_of_rows(sch, block, shape) for block in passes):
         return None
     decisions = Decisions(sch, tunable)
-    most = decisions.pick("lanes", LANES, (8, 16, 32, 64))
+    most = decisions.pick("lanes", min(32, sum_lanes(target)), (8, 16, 32, 64))  # two vectors, where they are long
     *outer, rows, last = sch.get_loops(out)
     together = max(n for n in range(1, max(1, GROUP // shape[-1]) + 1) if shape[-2] % n == 0)
     together = decisions.pick("together", together, [n for n in (1, 2, 4, 8, 16, 32) if shape[-2] % n == 0])

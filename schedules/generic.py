@@ -21,7 +21,7 @@ class Rule:
             return _weight_only.schedule(func, tunable)
         product = Product.of(func)
         if product is None or product.depth > 1:
-            return _rows.schedule(func, tunable) or _loops.schedule(func, target, tunable)
+            return _rows.schedule(func, target, tunable) or _loops.schedule(func, target, tunable)
         if product.op == "depthwise":
             return _depthwise.products(func, tunable)
         return _contraction.schedule(func, 8, None, tunable)
