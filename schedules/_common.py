@@ -120,9 +120,19 @@ def find(sch: Schedule, name: str) -> SBlockRV | None:
 
 
 def parallel(sch: Schedule, func: PrimFunc, loop: LoopRV) -> None:
-    """Spread ``loop`` over the threads that the function may use (attribute ``tvmopt.threads``), if several."""
-    if func.attrs is not None and int(func.attrs.get("tvmopt.threads", 1)) > 1:
+    """Spread ``loop`` over the threads that the function may use, if several."""
+    if threads(func) > 1:
         sch.parallel(loop)
+
+
+def threads(func: PrimFunc) -> int:
+    """How many threads the function may use (attribute ``tvmopt.threads``)."""
+    return 1 if func.attrs is None else int(func.attrs.get("tvmopt.threads", 1))
+
+
+def evenly(func: PrimFunc, count: int) -> bool:
+    """Whether all threads have about as much to do when they share so many iterations."""
+    return count % threads(func) == 0 or count >= 8 * threads(func)
 
 
 def widest_first(sch: Schedule, loops: Sequence[LoopRV]) -> list[LoopRV]:

@@ -21,8 +21,8 @@ from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.tirx import PrimFunc
 
-from . import _intrinsics
-from ._common import Decisions, begun, copy, extents, find, parallel, row_groups, widest_first
+from . import _intrinsics, _prefetch
+from ._common import Decisions, begun, copy, evenly, extents, find, parallel, row_groups, widest_first
 
 L1_BYTES = 32 * 1024
 """The smallest L1 data cache of the CPUs in use."""
@@ -76,7 +76,12 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     rows = rows_per_group(sch, stage, space[-1]) if windows and stage is not None and not by_row else int(by_row)
     around, within = row_groups(sch, decisions, space if grouped else [], rows)
     within = within or space
-    order = decisions.pick("order", 0, range(4)) or (2 if by_row or around or short else 0)
+    weight = sch.get(acc).reads[-1].source
+    tiles = int(sch.get(b0).extent)
+    reread = multiply_add is not None and prod(lead) > pixels and tiles > 1 and not short and not around
+    cold = reread and find(sch, "pack") is None and prod(map(int, weight.shape)) > L1_BYTES
+    order = decisions.pick("order", int(cold and evenly(func, tiles)), range(4))
+    order = order or (2 if by_row or around or short else 0)
     places = {
         0: widest_first(sch, [b0, *within, g0, p0]),
         1: [b0, *within, g0, p0],
@@ -102,7 +107,7 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     unroll = decisions.pick(
         "unroll", 1, [count for count in (1, 2, 4) if int(sch.get(acc).iter_vars[-2].dom.extent) % count == 0]
     )
-    _accumulate(sch, acc, len(lead), multiply_add, short, unroll)
+    reduction = _accumulate(sch, acc, len(lead), multiply_add, short, unroll)
     sch.unroll(p1)
     sch.unroll(b2)
     for loop in (b0, g0, p0, b1, b2, *([lane] if packed == 1 else [])):
@@ -113,6 +118,8 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     else:
         sch.blockize(lane)
         sch.tensorize(sch.get_loops(out)[-1], _intrinsics.narrow(packed))
+    if cold and order == 1:
+        return _prefetch.weights(sch, weight, visits * vectors, b0, [*outer[1:], b1], reduction)
     return sch
 
 
@@ -194,8 +201,12 @@ def pack(sch: Schedule, func: PrimFunc, pack: SBlockRV) -> None:
             sch.decompose_reduction(sums, length)
 
 
-def _accumulate(sch: Schedule, acc: SBlockRV, lead: int, multiply_add: str | None, short: bool, unroll: int) -> None:
+def _accumulate(
+    sch: Schedule, acc: SBlockRV, lead: int, multiply_add: str | None, short: bool, unroll: int
+) -> list[LoopRV]:
     """Order and unroll the loops of a tile of sums, which become registers; short: all of them.
+
+    Returns the loops over taps and steps.
 
     unroll : steps of the reduction to do at a time.
     """
@@ -221,3 +232,4 @@ def _accumulate(sch: Schedule, acc: SBlockRV, lead: int, multiply_add: str | Non
     if multiply_add is not None:
         sch.blockize(tile[2])  # keeps the test for a tile's end, which tensorize does not take, outside
         sch.tensorize(sch.get_loops(acc)[-2], multiply_add)
+    return reduction[:-1]

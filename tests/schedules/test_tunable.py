@@ -29,8 +29,14 @@ def convolution(channels: int, outputs: int, kernel: int, groups: int = 1) -> Co
 @pytest.mark.parametrize("name", RUNNABLE)
 @pytest.mark.parametrize(
     "region",
-    [convolution(24, 40, 3), convolution(30, 20, 1), convolution(40, 40, 3, 40), convolution(20, 20, 5, 20)],
-    ids=["3x3", "1x1", "depthwise", "wide depthwise"],
+    [
+        convolution(24, 40, 3),
+        convolution(64, 80, 3),
+        convolution(30, 20, 1),
+        convolution(40, 40, 3, 40),
+        convolution(20, 20, 5, 20),
+    ],
+    ids=["3x3", "3x3 of many weights", "1x1", "depthwise", "wide depthwise"],
 )
 def test_any_decision(region, name):
     target = targets.get(name)
