@@ -42,7 +42,7 @@ def prefetches(kernel: Kernel, threads: int, instead: Callable[[tirx.Expr], tirx
 
 @pytest.mark.parametrize(
     ("channels", "outputs", "size", "window"),
-    [(64, 96, 12, 3), (256, 256, 7, 1), (128, 330, 4, 1), (1024, 64, 5, 1), (40, 200, 5, 3)],
+    [(80, 96, 10, 3), (256, 256, 7, 1), (128, 330, 4, 1), (1024, 64, 5, 1), (40, 200, 5, 3)],
 )
 def test_every_line_of_all_tiles_but_the_first(channels, outputs, size, window):
     """Once each, or a few times where a tile is passed by more tiles of pixels than it has blocks."""
