@@ -91,3 +91,19 @@ def test_softmax_of_what_has_no_sum():
     assert np.isnan(y[0]).any() and np.isnan(y[1]).any() and np.isnan(y[2]).all()
     assert y[3].tolist() == [0] * 31 + [1]
     np.testing.assert_allclose(y[4], 1 / 32)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_index_of_the_first_of_the_largest(dtype, axis, keepdims):
+    """Also where all elements are the lowest or the highest there are, infinite ones included."""
+    values = [-np.inf, np.inf] if dtype == "float32" else [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    x = np.random.default_rng(0).choice(np.array([*values, 3]), (4, 3, 5)).astype(dtype)
+    x[0], x[1] = values
+    x[:, :, 0], x[:, :, 1] = values
+    for op, expected in ((relax.op.argmax, np.argmax), (relax.op.argmin, np.argmin)):
+        graph = Graph(x=x)
+        y = graph.op(op(*graph.params, axis, keepdims), expected(x, axis, keepdims=keepdims))
+        model, (wanted,) = graph.model(y)
+        np.testing.assert_array_equal(run(model, graph.inputs)[0], wanted, strict=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tvm import relax, te, tirx, topi
 
+from .argmax import first
 from .arith import f32, is_nan
 from .quantize import dequantized, quantized
 
@@ -103,7 +104,19 @@ def _take(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     return builder.call_te(compute, *call.args, primfunc_name_hint="take")
 
 
+def _arg(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """ONNX ArgMax and ArgMin."""
+    if call.attrs.axis is None:
+        return call.op.get_attr("FLegalize")(builder, call)
+    axis, largest = int(call.attrs.axis) % call.args[0].ty.ndim, call.op.name == "relax.argmax"
+    return builder.call_te(
+        first, call.args[0], axis, largest, bool(call.attrs.keepdims), primfunc_name_hint=call.op.name.split(".")[-1]
+    )
+
+
 OVERRIDES = {
+    "relax.argmax": _arg,
+    "relax.argmin": _arg,
     "relax.dequantize": _dequantize,
     "relax.erf": _erf,
     "relax.nn.gelu": _gelu,
