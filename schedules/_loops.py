@@ -123,7 +123,7 @@ def sums(sch: Schedule, block: SBlockRV) -> list[IterVar]:
 
 def _columns(sch: Schedule, block: SBlockRV) -> bool:
     """Whether a block is computed in vectors along the last axis of what it writes."""
-    return not _calls(sch, block) & SCALAR and (_flat(sch, block) or vector_axis(sch, block) is not None)
+    return not calls(sch, block) & SCALAR and (_flat(sch, block) or vector_axis(sch, block) is not None)
 
 
 def _flat(sch: Schedule, block: SBlockRV) -> bool:
@@ -192,7 +192,7 @@ def _tile(
     return outer, last
 
 
-def _calls(sch: Schedule, block: SBlockRV) -> set[str]:
+def calls(sch: Schedule, block: SBlockRV) -> set[str]:
     """Names of the functions that a block calls."""
     found: set[str] = set()
     structural_walk(sch.get(block).body, (Call, lambda call: found.add(str(getattr(call.op, "name", "")))))

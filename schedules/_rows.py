@@ -17,7 +17,20 @@ from tvm.target import Target
 from tvm.tirx import IterVar, PrimFunc
 
 from ._common import Decisions, extents, parallel
-from ._loops import LANES, add_up, compute_at, inline, lanes, plain, sum_lanes, sums, sums_along_rows, vector_axis
+from ._loops import (
+    LANES,
+    SCALAR,
+    add_up,
+    calls,
+    compute_at,
+    inline,
+    lanes,
+    plain,
+    sum_lanes,
+    sums,
+    sums_along_rows,
+    vector_axis,
+)
 
 GROUP = 4096
 """Elements of a group of rows, at most: a few tensors of so many are in the first-level cache together."""
@@ -30,7 +43,7 @@ def schedule(func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         return None
     inline(sch)
     blocks = sch.get_child_blocks(sch.get_sblock("root"))
-    if not all(plain(sch, block) for block in blocks):
+    if not all(plain(sch, block) and not calls(sch, block) & SCALAR for block in blocks):
         return None
     *passes, out = blocks
     shape = extents(sch, out)

@@ -18,6 +18,7 @@ OPERATORS = {
     "softmax of vectors": (lambda x: op.nn.softmax(x, axis=-1), [(2, 7, 48)]),
     "softmax of many": (lambda x: op.nn.softmax(x, axis=-1), [(3, 1, 4, 512)]),
     "softmax of columns": (lambda x: op.nn.softmax(x, axis=1), [(2, 32, 33)]),
+    "normalized sinh": (lambda x: op.divide(op.sinh(x), op.sum(op.sinh(x), axis=[1], keepdims=True)), [(6, 32)]),
     "largest of all": (op.max, [(5, 2, 512)]),
     "wide matrix product": (op.matmul, [(12, 40), (40, 192)]),
     "convolution": (

@@ -70,7 +70,10 @@ def _(region: WeightOnly, inputs: tuple[Stored, ...], out_shape: tuple[int, ...]
 
 
 def unpacked(word: Expr, index: Expr, bits: int) -> Expr:
-    """Number ``index`` of a word, signed, in the word's highest bits: a shift less than in its lowest."""
+    """Number ``index`` of a word, signed, in the word's highest bits: a shift less than in its lowest.
+
+    What it is multiplied with may be 2**(WORD - bits) times smaller than the largest float32, at most.
+    """
     return (word << (WORD - bits - index * bits)) & (-1 << (WORD - bits))
 
 
