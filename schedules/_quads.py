@@ -14,7 +14,7 @@ put in by hand: tensorize does not match what is read under a condition.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from tvm.ir import Call, Range, TensorLoad, Var
@@ -45,9 +45,10 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     sch = Schedule(_stored_at_once(begun(func)))
     decisions = Decisions(sch, tunable)
     acc, scaled, out = (sch.get_sblock(name) for name in ("acc", "scaled", "out_o"))
-    pixels, given = extents(sch, acc)[-3], int(sch.get(acc).reads[0].source.shape[-2])
+    pixels, stride = extents(sch, acc)[-3], int(sch.get(acc).annotations["tvmopt.stride"])
     width, groups = (int(axis.dom.extent) for axis in sch.get(acc).iter_vars[-3:-1])
-    most = max(1, min((COLUMNS - width) // max(1, round(given / pixels)) + 1, STEPS // (width * groups)))
+    apart = stride * (extents(sch, out)[-1] // int(sch.get(acc).reads[0].source.shape[-1]))
+    most = max(1, min((COLUMNS - width) // apart + 1, STEPS // (width * groups)))
     tile = max(count for count in range(1, most + 1) if pixels % count == 0)
 
     *space, pixel, block = sch.get_loops(out)
@@ -72,7 +73,7 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     sch.blockize(sums)
     for loop in (space[-1], p0):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
-    return Schedule(_replaced(sch.mod["main"], "acc_update_o", _multiplied))
+    return Schedule(_replaced(sch.mod["main"], "acc_update_o", partial(_multiplied, stride=stride)))
 
 
 def _stored_at_once(func: PrimFunc) -> PrimFunc:
@@ -96,7 +97,7 @@ def _replaced(func: PrimFunc, name: str, replacement: Callable[[SBlock, SBlock],
     return func.with_body(structural_map(func.body, (SBlock, change)))
 
 
-def _multiplied(block: SBlock, element: SBlock) -> SBlock:
+def _multiplied(block: SBlock, element: SBlock, stride: int) -> SBlock:
     """One group of taps for the 64 sums of a quad; a row that lies in the border is a vector of what is there."""
     at, *more = (axis.var for axis in element.iter_vars)  # a single row has no axis
     sums, products = element.body.value.a, element.body.value.b
@@ -104,7 +105,7 @@ def _multiplied(block: SBlock, element: SBlock) -> SBlock:
     statements: list[Stmt] = []
     rows: list[Var] = []
     for number in range(int(element.iter_vars[-1].dom.extent) if more else 1):
-        value = _row(x, at, dict.fromkeys(more, number))
+        value = _row(x, at, dict.fromkeys(more, number), stride)
         rows.append(Var("row", value.ty))
         statements.append(Bind(rows[-1], value))
     rows += rows[-1:] * (DEPTH - len(rows))  # their weights are 0
@@ -118,24 +119,37 @@ def _multiplied(block: SBlock, element: SBlock) -> SBlock:
     return SBlock(block.iter_vars, block.reads, block.writes, block.name_hint, SeqStmt(statements))
 
 
-def _row(x: Expr, at: Var, there: Mapping[Var, int]) -> Expr:
-    """64 elements of a row of x; where some of them lie in the border, only the others are read."""
-    if not isinstance(x, Call):
-        return _vector(x, {at: 0, **there}, QUAD)
-    condition, load, border = x.args
-    outside = T.broadcast(border, QUAD)
-    terms = _terms(condition)
+def _row(x: Expr, at: Var, there: Mapping[Var, int], stride: int) -> Expr:
+    """64 elements of a row of x; where some of them lie in the border, only the others are read.
+
+    stride : between pixels, if they are side by side.
+    """
+    condition, load, border = x.args if isinstance(x, Call) else (None, x, T.uint8(0))
+    terms = _terms(condition) if condition is not None else []
     above = [_put(term, there) for term in terms if not _uses(term, at)]
-    value = whole = _vector(load, {at: 0, **there}, QUAD)
-    if len(above) < len(terms):  # pixels side by side, which the ends of a row cut
-        *outer, column, channel = whole.indices
-        end = int(load.source.shape[-2] * load.source.shape[-1])
-        first = column * load.source.shape[-1] + channel.base
-        inside = And(Not(_lanes(T.max(-first, 0))), _lanes(T.max(end - first, 0)))
-        address = T.address_of(BufferLoad(load.source, [*outer, column, channel.base]))
-        masked = T.call_llvm_pure_intrin("uint8x64", "llvm.masked.load", address, inside, outside)
-        value = T.if_then_else(And(first >= 0, first + QUAD <= end), whole, masked)
-    return T.if_then_else(reduce(And, above), value, outside) if above else value
+    first, channels = _vector(load, {at: 0, **there}, QUAD), int(load.source.shape[-1])
+    if channels >= QUAD:
+        value = first
+    else:
+        begins = range(0, QUAD * min(stride, 2), QUAD)
+        read = [_part(first, begin, border, len(above) < len(terms) or stride > 1) for begin in begins]
+        pixel = [channels * stride * (i // channels) + i % channels for i in range(QUAD)]
+        value = shuffle(read, pixel) if stride > 1 else read[0]
+    return T.if_then_else(reduce(And, above), value, T.broadcast(border, QUAD)) if above else value
+
+
+def _part(first: TensorLoad, begin: int, border: Expr, cut: bool) -> Expr:
+    """The elements that lie ``begin`` behind ``first``; cut : by the ends of a row, beyond which is the border."""
+    *outer, column, channel = first.indices
+    width, channels = (int(extent) for extent in first.source.shape[-2:])
+    value = BufferLoad(first.source, [*outer, column, Ramp(channel.base + begin, const(1, "int32"), QUAD)])
+    if not cut:
+        return value
+    at, end = column * channels + channel.base + begin, width * channels
+    inside = And(Not(_lanes(T.max(-at, 0))), _lanes(T.max(end - at, 0)))
+    address = T.address_of(BufferLoad(first.source, [*outer, column, channel.base + begin]))
+    masked = T.call_llvm_pure_intrin("uint8x64", "llvm.masked.load", address, inside, T.broadcast(border, QUAD))
+    return T.if_then_else(And(at >= 0, at + QUAD <= end), value, masked)
 
 
 def _lanes(count: Expr) -> Expr:
@@ -160,7 +174,6 @@ def _narrowed(block: SBlock, element: SBlock) -> SBlock:
     (lane,), store, (read,) = element.iter_vars, element.body, block.reads
     *place, first = (_put(index, {lane.var: 0}) for index in store.indices)
     elements, size = int(store.buffer.shape[-1]), int(lane.dom.extent)
-    width = min(QUAD, elements)
     region = [*list(read.region)[:-1], Range.from_min_extent(first // size * QUAD, QUAD)]
     zero_point, low, high = (int(limit) for limit in element.annotations["tvmopt.limits"])
     vectors = [
@@ -172,8 +185,7 @@ def _narrowed(block: SBlock, element: SBlock) -> SBlock:
     moved = [T.call_llvm_pure_intrin("int16x32", "llvm.sadd.sat", pair, to) for pair in pairs]
     value = T.call_llvm_pure_intrin("uint8x64", "llvm.x86.avx512.packuswb.512", *moved)
     value = T.max(T.min(value, T.broadcast(T.uint8(high), QUAD)), T.broadcast(T.uint8(low), QUAD))
-    value = shuffle([value], range(width)) if width < QUAD else value
-    body = BufferStore(store.buffer, value, [*place, Ramp(T.min(first, elements - width), const(1, "int32"), width)])
+    body = BufferStore(store.buffer, value, [*place, Ramp(T.min(first, elements - QUAD), const(1, "int32"), QUAD)])
     reads = [BufferRegion(read.source, region)]
     return SBlock(block.iter_vars, reads, block.writes, block.name_hint, body)
 

@@ -55,10 +55,12 @@ def test_places_are_each_others():
     zero_points=st.tuples(st.integers(0, 255), st.integers(0, 255)),
     clamp=st.tuples(st.integers(0, 128), st.integers(128, 255)),
     batch=st.integers(1, 2),
+    padded=st.booleans(),
 )
 @settings(max_examples=15, deadline=None)
-def test_random_shapes(channels, size, kernel, stride, dilation, zero_points, clamp, batch):
-    padding = tuple((k - 1) * d - (k - 1) * d // 2 for k, d in zip(kernel, dilation, strict=True))
+def test_random_shapes(channels, size, kernel, stride, dilation, zero_points, clamp, batch, padded):
+    covered = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+    padding = tuple(n - n // 2 if padded or size[i] <= n else 0 for i, n in enumerate(covered))
     region = convolution(channels, kernel, stride, dilation, padding * 2, zero_points, clamp)
     check(region, tensor((batch, channels, *size), "uint8"), target=TARGET, threads=1)
 
@@ -76,7 +78,10 @@ def test_random_shapes(channels, size, kernel, stride, dilation, zero_points, cl
         (8, 16, 1, 3),
         (32, 6, 1, 5),
         (24, 16, 1, 3),
-        (48, 3, 1, 3),
+        (48, 4, 1, 3),
+        (16, 16, 2, 3),
+        (32, 11, 2, 5),
+        (8, 16, 2, 3),
     ],
 )
 def test_borders_and_quads_that_overlap(channels, width, stride, kernel, threads):
@@ -92,7 +97,7 @@ def test_without_a_schedule():
 
 
 def test_few_elements_are_not_taken():
-    assert not takes(convolution(16, (3, 3), (2, 2), (1, 1), (1,) * 4), tensor((1, 16, 8, 8), "uint8"))
+    assert not takes(convolution(16, (3, 3), (2, 2), (1, 1), (1,) * 4), tensor((1, 16, 8, 6), "uint8"))
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e9])

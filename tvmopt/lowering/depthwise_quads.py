@@ -60,9 +60,9 @@ def lower_quads(
     blocks, rows = elements // size, -(-height // groups)
     window = replace(window, weight=np.pad(window.weight, ((0, 0), (0, 0), (0, groups * rows - height), (0, 0))))
 
-    last = max(elements - QUAD, 0)  # where the last quad begins: quads overlap, so that none goes beyond its pixels
+    last = elements - QUAD  # where the last quad begins: quads overlap, so that none goes beyond its pixels
     order = (np.minimum(np.arange(blocks) * size, last)[:, None] + place(np.arange(QUAD))).reshape(-1)
-    weight = np.where(order[:, None, None] < elements, window.weight[order % channels, 0], 0)
+    weight = window.weight[order % channels, 0]
     packed = weight.reshape(blocks, QUAD, groups, rows, width).transpose(0, 4, 2, 1, 3)
     packed = np.pad(packed, ((0, 0),) * 4 + ((0, DEPTH - rows),)).astype(form.w)
     bias = region.bias[order % channels].astype(np.int64) - zero_point * weight.sum((1, 2), dtype=np.int64)
@@ -79,7 +79,7 @@ def lower_quads(
         h = window.position(0, i, group * rows + row)
         e = tirx.Min(block * size, last) + place(at)
         beside, channel = (e // channels, e % channels) if channels < QUAD else (0, e)
-        value = read(n, h, window.position(1, j * count, tap) + beside, channel)
+        value = read(n, h, window.position(1, j * count + beside, tap), channel)
         return te.sum(value.astype("int32") * w(block, tap, group, at, row).astype("int32"), axis=[tap, group, row])
 
     def element(n: Expr, i: Expr, j: Expr, e: Expr) -> Expr:
@@ -88,7 +88,7 @@ def lower_quads(
         return tirx.Max(tirx.Min(value, hi), lo).astype(epilogue.dtype)
 
     space = (stored.shape[0], window.size[0], window.size[1] // count)
-    acc = te.compute((*space, blocks, QUAD), total, "acc")
+    acc = te.compute((*space, blocks, QUAD), total, "acc", attrs={"tvmopt.stride": window.strides[1]})
     to, lo, hi = epilogue.limits
     shape = (*space, blocks * QUAD)
     scaled = te.compute(shape, lambda *i: epilogue.scaled(acc(*i[:-1], i[-1] // QUAD, i[-1] % QUAD), i[-1]), "scaled")
@@ -98,12 +98,20 @@ def lower_quads(
 
 
 def _tiling(window: Window) -> tuple[int, int]:
-    """How many neighbouring pixels to take as one, and how many of their elements are a quad's: most of 64."""
+    """How many neighbouring pixels to take as one, and how many of their elements are a quad's: most of 64.
+
+    The latter is 0 where there are fewer elements, or they lie too far apart in the input.
+    """
     channels, pixels = window.weight.shape[0], window.size[1]
-    neighbours = channels < QUAD and window.strides[1] == 1 and window.spread[1] == 1
-    counts = [n for n in range(1, QUAD + 1) if pixels % n == 0] if neighbours else [1]
-    sizes = {count: max(size for size in range(1, QUAD + 1) if count * channels % size == 0) for count in counts}
+    counts = [n for n in range(1, QUAD + 1) if pixels % n == 0] if channels < QUAD and window.spread[1] == 1 else [1]
+    sizes = {count: _size(count * channels, window.strides[1] if count > 1 else 1) for count in counts}
     return max(sizes.items(), key=lambda item: (item[1], -item[0]))
+
+
+def _size(elements: int, stride: int) -> int:
+    if elements < QUAD or stride > 2 or (stride == 2 and elements > QUAD):
+        return 0
+    return max(size for size in range(1, QUAD + 1) if elements % size == 0)
 
 
 def _taken(p: QParams, order: np.ndarray) -> QParams:
