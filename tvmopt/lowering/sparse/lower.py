@@ -50,7 +50,7 @@ def lower(region: Region, inputs: tuple[Stored, ...], out_shape: tuple[int, ...]
     weight = centered(region)
     zeros = 1 - np.count_nonzero(weight) / weight.size
     if zeros < 1 - cost.DENSEST:
-        return Choice(None, f"dense: only {zeros:.0%} of its weights are zero") if zeros else None
+        return Choice(None, f"dense: only {zeros:.1%} of its weights are zero") if zeros else None
     if isinstance(region, Conv):
         return _of_convolution(region, inputs, out_shape, target)
     return _of_product(region, inputs, out_shape, target)
