@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ import pytest
 
 import tvmopt
 from tvmopt import api, demo
+from tvmopt.api.common import grouped
 from tvmopt.errors import ArtifactError, InputError, ModelError, TargetError, UnsupportedError
 from tvmopt.peers.onnxruntime import Session
 
@@ -207,6 +209,17 @@ def test_inspect_tells_how_a_target_takes_zeros() -> None:
     assert "dense: a convolution in groups" in formats
     assert not any(op.format for op in tvmopt.inspect(demo.INT8_MODEL).ops)
     assert not any(op.format for op in tvmopt.inspect(demo.INT8_MODEL, "edge/ethos-u55-128").ops)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("x86/avx2", True), ("arm/cortex-m7", True), ("cuda/sm_80", False), ("edge/ethos-u55-128", False)],
+)
+def test_borders_are_for_cpus(name: str, known: bool) -> None:
+    """What compiles for a GPU or an accelerator does not know them."""
+    with mock.patch("tvmopt.passes.pipeline.run") as run:
+        grouped(tvmopt.load(demo.INT8_MODEL), tvmopt.target.get(name), sparsity=True)
+    assert run.call_args.kwargs["borders"] == known
 
 
 def test_list_targets_has_every_file() -> None:

@@ -19,7 +19,7 @@ from tvmopt.lowering import lower, sparse
 from tvmopt.lowering.kernel import Kernel, Stored
 from tvmopt.lowering.sparse import cost
 from tvmopt.quant.params import QParams
-from tvmopt.quant.regions import Conv, MatMul
+from tvmopt.quant.regions import Border, Conv, MatMul
 
 VNNI = "x86/cascadelake"
 VECTORS = [name for name in RUNNABLE if name != "x86/generic"]
@@ -138,6 +138,17 @@ def test_few_zeros_are_told():
     assert choice == sparse.Choice(None, f"dense: only {np.mean(region.weight == 0):.1%} of its weights are zero")
     without = replace(region, weight=np.ones_like(region.weight))
     assert sparse.lower(without, (Stored((128, 512), "uint8"),), (128, 256), targets.get(VNNI)) is None
+
+
+def test_borders_stay_dense():
+    x, w, y = (QParams.per_tensor(*scale) for scale in SCALES)
+    border = Border(np.ones((32, 2, 1), np.int32), (np.array([0, 1, 1, 0]), np.zeros(4, int)))
+    region = Conv(
+        x, w, np.zeros((32, 32, 1, 1), np.int8), np.zeros(32, np.int32), y, (0, 255), (1, 1), (0,) * 4, (1, 1),
+        border=border,
+    )  # fmt: skip
+    choice = sparse.lower(region, (Stored((1, 32, 4, 4), "uint8", True),), (1, 32, 4, 4), targets.get(VNNI))
+    assert choice == sparse.Choice(None, "dense: constants are added to its sums that differ from place to place")
 
 
 def test_transposed_convolutions_stay_dense():
