@@ -131,7 +131,7 @@ def _row(x: Expr, at: Var, there: Mapping[Var, int], stride: int) -> Expr:
     if channels >= QUAD:
         value = first
     else:
-        begins = range(0, QUAD * min(stride, 2), QUAD)
+        begins = range(0, QUAD * stride, QUAD)
         read = [_part(first, begin, border, len(above) < len(terms) or stride > 1) for begin in begins]
         pixel = [channels * stride * (i // channels) + i % channels for i in range(QUAD)]
         value = shuffle(read, pixel) if stride > 1 else read[0]

@@ -63,3 +63,15 @@ def test_tables_are_in_registers(name):
     p = QParams.per_tensor(0.1, 0, "int8")
     table = np.random.default_rng(0).permutation(256).astype(np.uint8).view(np.int8)
     assert re.search(r"\bvperm[it]2w\b.*zmm", assembly(name, Table(p, p, table)))
+
+
+@pytest.mark.parametrize("channels", [8, 32, 64, 144])
+def test_depthwise_columns_are_unpacked(channels):
+    weight = np.random.default_rng(0).integers(-128, 128, (channels, 1, 3, 3), np.int8)
+    p = QParams.per_tensor(0.1, 0, "int8")
+    bias = np.zeros(channels, np.int32)
+    region = Conv(p, p, weight, bias, p, (-128, 127), (1, 1), (1,) * 4, (1, 1), channels)
+    code = assembly("x86/cascadelake", region, channels)
+    assert re.search(r"\bvpunpckhwd\b.*zmm", code)
+    assert re.search(r"\bvpackuswb\b.*zmm", code)
+    assert not re.search(r"\bvpmovzx\w+\b.*zmm|\bcall\w*\s.*mem(cpy|set)", code)
