@@ -7,7 +7,7 @@ kernel. "kernel" tells which of the two was chosen. Exact: equal to the integer 
 output to that without sparsity).
 
 What zeros cannot save is the input's transposition and the output's requantization: of 64 inputs to 256 outputs these
-are a third of the dense kernel's time, which bounds what 90 % of zeros can gain.
+are a fifth of the dense kernel's time, which bounds what 90 % of zeros can gain.
 
 Other instruction sets, timed on the same machine in the same way (`-t`): on x86/avx2 these layers are 3.2-4.3x faster
 with 80 % of zeros in 4x1 blocks and 5.2-8.5x with 90 % in 16x1 blocks, on x86/skylake-avx512 (without VNNI) 2.7-3.8x
