@@ -16,7 +16,6 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -205,7 +204,7 @@ def quality(names: Sequence[str], budget: str, records: Path) -> list[Quality]:
     for name, path in paths.items():
         artifacts = {key: tvmopt.compile(path, records=one) for key, one in (("default", untuned), ("tuned", records))}
         feeds = next(iter(samples.random(artifacts["default"].inputs, {}, 1)))
-        runs = {key: partial(artifact.run, feeds) for key, artifact in artifacts.items()}
+        runs = {key: artifact.bind(feeds) for key, artifact in artifacts.items()}
         before, after = (statistics.median(times) * 1e6 for times in bench.interleave(runs).values())
         found.append(Quality(name, before, after, before / after))
     return found
