@@ -176,6 +176,13 @@ def test_default_that_fails_is_left_alone(tmp_path: Path) -> None:
     assert (found.trials, found.failed, found.total, found.gain) == (1, 1, 0, 1)
 
 
+def test_default_that_did_not_fit_its_time_is_tried_again(tmp_path: Path) -> None:
+    """When the campaign goes on: the machine may have been busy."""
+    busy = Scripted({space.default(TASKS[0]): [Result("timeout", (), "more than 30 s")]})
+    assert math.isinf(tune(tmp_path / "r.db", "30trials", busy, tasks=[TASKS[0]]).states[0].baseline)
+    assert math.isfinite(tune(tmp_path / "r.db", "30trials", tasks=[TASKS[0]]).states[0].baseline)
+
+
 def test_warm_start(tmp_path: Path) -> None:
     """The first batch of a task never seen is guided by what others taught."""
     path = tmp_path / "r.db"

@@ -128,7 +128,8 @@ class Campaign:
         try:
             self._recall()
             self._spent(begin)
-            first = [(state, state.entry.start) for state in self.states if state.entry.start not in state.times]
+            # Those that failed the last time, too: it may have been the machine.
+            first = [(state, state.entry.start) for state in self.states if math.isinf(state.baseline)]
             for at in range(0, len(first), BATCH):
                 self._measure(first[at : at + BATCH])
                 self._spent(begin)
