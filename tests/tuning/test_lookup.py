@@ -15,7 +15,7 @@ from tvmopt import target as targets
 from tvmopt.errors import TuningError
 from tvmopt.passes import pipeline
 from tvmopt.runtime import Artifact
-from tvmopt.tuning import exchange, lookup, space
+from tvmopt.tuning import exchange, lookup, space, workload
 from tvmopt.tuning.campaign import entry
 from tvmopt.tuning.entries import Entry, Key, Trial
 from tvmopt.tuning.extract import extract
@@ -117,9 +117,24 @@ def test_shipped_records_are_used_without_being_asked(
     assert used["decisions"] == dict(default.decisions)  # the user's own come first
 
 
-def test_what_is_shipped_is_of_this_version() -> None:
-    for path in lookup.SHIPPED.glob(f"*{exchange.SUFFIX}"):
-        assert not [line.name for line in exchange.read(path) if lookup.stale(line.key)]
+def test_what_is_shipped_is_of_this_version_and_faster_than_the_default() -> None:
+    paths = list(lookup.SHIPPED.glob(f"*{exchange.SUFFIX}"))
+    assert paths
+    for path in paths:
+        fingerprint = workload.fingerprint(targets.get(path.stem.replace("-", "/", 1)))
+        for line in exchange.read(path):
+            assert not lookup.stale(line.key), line.name
+            assert line.fingerprint == fingerprint
+            default, best = sorted(line.trials, key=lambda trial: trial.decisions != line.start)
+            assert default.decisions == line.start
+            assert default.latency > 1.02 * best.latency, line.name
+
+
+def test_shipped_records_of_the_benchmark_models(mlperf_tiny: dict[str, Path]) -> None:
+    """That tests/test_models.py runs these models, exact, is what tests the records' bits."""
+    used = tvmopt.compile(mlperf_tiny["vww"], "x86/cascadelake").manifest["tuned"]
+    assert used
+    assert {one["records"] for one in used} == {"tvmopt"}
 
 
 def test_stale(tasks: list[Task]) -> None:
