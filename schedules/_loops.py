@@ -171,7 +171,7 @@ def _read_along(sch: Schedule, block: SBlockRV) -> int | None:
     axes = [iv.var for iv in node.iter_vars]
     for read in node.reads:
         for place, axis in enumerate(axes[:-1]):
-            if axis.same_as(read.region[-1].min):
+            if read.region and axis.same_as(read.region[-1].min):
                 return place
     return None
 

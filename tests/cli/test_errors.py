@@ -109,7 +109,7 @@ def test_a_bug_is_an_internal_error_that_names_stage_and_file(model: Path, monke
     result = invoke("inspect", model)
     assert result.exit_code == 1
     assert result.stderr == (
-        f"tvmopt: {model}: internal error while optimizing: ValueError: boom (tvmopt --debug ... shows the traceback)\n"
+        f"tvmopt: {model}: internal error while inspecting: ValueError: boom (tvmopt --debug ... shows the traceback)\n"
     )
     with pytest.raises(InternalError) as caught:
         api.inspect(model)

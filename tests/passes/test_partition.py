@@ -72,7 +72,7 @@ def test_random_networks(case, refused: int, some: bool) -> None:
     }
     assert outside == set(split.host_reasons)
     if not some:
-        edge = {"not all of its inputs and outputs are 8-bit tensors"}
+        edge = {"it takes or gives float tensors"}
         edge.add("it moves elements at the edge of what is accelerated")
         assert set(split.host_reasons.values()) <= edge
 

@@ -41,6 +41,7 @@ OPERATORS = {
     "max pooling": (lambda x: op.nn.max_pool2d(x, (3, 3), (2, 2), (1, 1)), [(1, 6, 15, 15)]),
     "resize": (lambda x: op.image.resize2d(x, (9, 9)), [(1, 3, 5, 5)]),
     "scalar": (lambda x, y: op.add(x, y), [(), ()]),
+    "with a scalar": (lambda x, y: op.nn.relu(op.multiply(x, y)), [(3, 4, 5), ()]),
 }
 
 DECIDED = {

@@ -29,13 +29,13 @@ def inspect(model: Model | Source, target: str | Path | Target | None = None, *,
 
     model = as_model(model)
     found = None if target is None else targets.get(target)
-    regions = grouped(model, found, sparsity)
-    if found is None:
-        return inspection.inspect(regions, "", {})
-    host = regions if found.accelerator is None else partitioned(regions, found)
-    with stage(f"lowering for {found.name}", model.source):
-        formats = lowering.formats(host, found) if sparsity else {}
-    return inspection.inspect(regions, found.name, formats)
+    regions, formats = grouped(model, found, sparsity), {}
+    if found is not None and sparsity:
+        host = regions if found.accelerator is None else partitioned(regions, found)
+        with stage(f"lowering for {found.name}", model.source):
+            formats = lowering.formats(host, found)
+    with stage("inspecting", model.source):
+        return inspection.inspect(regions, "" if found is None else found.name, formats)
 
 
 def estimate(
