@@ -199,5 +199,5 @@ def test_progress_goes_to_a_terminal(tmp_path: Path, model: Path) -> None:
     os.close(theirs)
     shown = os.read(ours, 1 << 16).decode()
     os.close(ours)
-    assert "optimizing" in shown
+    assert "importing" in shown  # the longest; shorter ones may come between two frames
     json.loads(done.stdout)
