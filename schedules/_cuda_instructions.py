@@ -5,12 +5,10 @@ Each is a device function of a few lines, whose text travels with the call and i
 
 from __future__ import annotations
 
-from typing import Any
-
 from tvm.ir import StringImm
 from tvm.tirx import call_intrin
 
-Expr = Any
+from ._tir import Expr
 
 _SOURCES = {
     "tvmopt_copy16": """

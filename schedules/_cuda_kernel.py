@@ -29,8 +29,8 @@ from tvm.tirx import ForKind, PrimFunc, Stmt
 
 from ._common import Decisions, Product, find
 from ._cuda_instructions import call
-from ._cuda_tile import STEP, WORDS, Shape, Tile, anywhere, choose, uses
-from ._tir import Expr, at, flat, loop, read_from, sequence, substitute, unravel
+from ._cuda_tile import STEP, WORDS, Shape, Tile, anywhere, choose
+from ._tir import Expr, at, flat, loop, read_from, sequence, substitute, unravel, uses
 
 ORDERED = 0x44444444
 """The first two of every four: what positions must be where there are no weights."""

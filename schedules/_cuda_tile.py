@@ -5,20 +5,19 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from math import ceil, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm import tirx
 from tvm.s_tir import Schedule
 from tvm.tirx import PrimFunc
-from tvm.tirx.analysis import undefined_vars
 from tvm_ffi import structural_map
 
 from ._common import Decisions, Product
+from ._tir import Expr, uses
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Expr = Any
 
 STEP = 32
 """Bytes of a row, and channels of a block, in one step of the packed weights."""
@@ -155,8 +154,3 @@ def choose(shape: Shape, decisions: Decisions) -> Tile:
 def anywhere(x: Expr, position: Expr) -> Expr:
     """What pairs meet, at a given position of every four for the one that the weight gives."""
     return structural_map(x, [(tirx.BitwiseAnd, lambda _: position)])
-
-
-def uses(expr: Expr, var: Expr) -> bool:
-    """Whether an expression depends on a variable."""
-    return var in set(undefined_vars(expr))

@@ -13,23 +13,20 @@ put in by hand: tensorize does not match what is read under a condition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial, reduce
-from typing import Any
 
 from tvm.ir import Call, Range, TensorLoad, Var
 from tvm.s_tir import Schedule
 from tvm.s_tir.stmt import SBlock
 from tvm.script import tirx as T
 from tvm.tirx import And, Bind, BufferLoad, BufferRegion, BufferStore, Not, PrimFunc, Ramp, SeqStmt, Stmt, const
-from tvm.tirx.analysis import undefined_vars
 from tvm_ffi import structural_map, structural_walk
 
 from ._common import Decisions, begun, extents, parallel
 from ._interleave import shuffle, unpacked
 from ._intrinsics import step
-
-Expr = Any
+from ._tir import Expr, substitute, uses
 
 QUAD, LANES, DEPTH = 64, 16, 4
 
@@ -119,14 +116,14 @@ def _multiplied(block: SBlock, element: SBlock, stride: int) -> SBlock:
     return SBlock(block.iter_vars, block.reads, block.writes, block.name_hint, SeqStmt(statements))
 
 
-def _row(x: Expr, at: Var, there: Mapping[Var, int], stride: int) -> Expr:
+def _row(x: Expr, at: Var, there: dict[Var, int], stride: int) -> Expr:
     """64 elements of a row of x; where some of them lie in the border, only the others are read.
 
     stride : between pixels, if they are side by side.
     """
     condition, load, border = x.args if isinstance(x, Call) else (None, x, T.uint8(0))
     terms = _terms(condition) if condition is not None else []
-    above = [_put(term, there) for term in terms if not _uses(term, at)]
+    above = [substitute(term, there) for term in terms if not uses(term, at)]
     first, channels = _vector(load, {at: 0, **there}, QUAD), int(load.source.shape[-1])
     if channels >= QUAD:
         value = first
@@ -162,17 +159,13 @@ def _terms(condition: Expr) -> list[Expr]:
     return [*_terms(condition.a), *_terms(condition.b)] if isinstance(condition, And) else [condition]
 
 
-def _uses(value: Expr, var: Var) -> bool:
-    return any(var.same_as(used) for used in undefined_vars(value))
-
-
 def _narrowed(block: SBlock, element: SBlock) -> SBlock:
     """A quad's scaled sums as bytes. Packing saturates to 16 bits first, which leaves room for the zero point.
 
     Quads that overlap write the same bytes.
     """
     (lane,), store, (read,) = element.iter_vars, element.body, block.reads
-    *place, first = (_put(index, {lane.var: 0}) for index in store.indices)
+    *place, first = (substitute(index, {lane.var: 0}) for index in store.indices)
     elements, size = int(store.buffer.shape[-1]), int(lane.dom.extent)
     region = [*list(read.region)[:-1], Range.from_min_extent(first // size * QUAD, QUAD)]
     zero_point, low, high = (int(limit) for limit in element.annotations["tvmopt.limits"])
@@ -190,11 +183,7 @@ def _narrowed(block: SBlock, element: SBlock) -> SBlock:
     return SBlock(block.iter_vars, reads, block.writes, block.name_hint, body)
 
 
-def _vector(load: TensorLoad, there: Mapping[Var, int], lanes: int) -> TensorLoad:
+def _vector(load: TensorLoad, there: dict[Var, int], lanes: int) -> TensorLoad:
     """``lanes`` neighbours, from where ``load`` reads when axes are ``there``."""
-    *outer, last = (_put(index, there) for index in load.indices)
+    *outer, last = (substitute(index, there) for index in load.indices)
     return BufferLoad(load.source, [*outer, Ramp(last, const(1, "int32"), lanes)])
-
-
-def _put(value: Expr, there: Mapping[Var, int]) -> Expr:
-    return structural_map(value, (Var, lambda var: const(there[var], "int32") if var in there else var))

@@ -9,6 +9,7 @@ from typing import Any
 from tvm import tirx
 from tvm.ir import TensorLoad
 from tvm.tirx import ForKind, Stmt
+from tvm.tirx.analysis import undefined_vars
 from tvm_ffi import structural_map
 
 Expr = Any
@@ -47,6 +48,11 @@ def unravel(flat: Expr, shape: Sequence[int]) -> list[Expr]:
 def substitute(expr: Expr, known: dict[Any, Expr]) -> Expr:
     """``expr`` with other expressions for variables."""
     return structural_map(expr, [(tirx.Var, lambda var: tirx.convert(known[var]) if var in known else var)])
+
+
+def uses(expr: Expr, var: Expr) -> bool:
+    """Whether an expression depends on a variable."""
+    return var in set(undefined_vars(expr))
 
 
 def read_from(expr: Expr, buffer: Expr, element: Callable[[Sequence[Expr]], Expr]) -> Expr:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tvm
 from tvm import te, tirx
 
@@ -22,6 +23,11 @@ Place = Sequence[Expr]
 
 Read = Callable[[Place, Expr, Place, Expr], Expr]
 """The input that meets a weight: ``(place, block, taps, k)``."""
+
+
+def operands(packed: Sequence[np.ndarray]) -> list[te.Tensor]:
+    """What a function reads a packed weight from, and where pairs were if it has that (see ``Packing.pack``)."""
+    return [te.placeholder(array.shape, array.dtype.name, ("w", "positions")[i]) for i, array in enumerate(packed)]
 
 
 def contract(

@@ -15,10 +15,10 @@ from tvm import te
 from ..quant.regions import Border, Conv, Residual
 from ..target import Target
 from .arith import Expr
-from .contraction import Place, Read, contract, finish, rows
+from .contraction import Place, Read, contract, finish, operands, rows
 from .depthwise import lower_depthwise
 from .dispatch import activation, as_stored, lower, wants
-from .epilogue import Epilogue
+from .epilogue import Epilogue, largest_sums
 from .kernel import Kernel, Stored
 from .packing import Packing, choose
 from .residual import attach
@@ -61,7 +61,7 @@ def convolve(
         window = window.beside(count)
     zero_point += form.shift(stored.dtype)
     bias = np.tile(region.bias.astype(np.int64), count) - zero_point * window.weight.sum((1, 2, 3), dtype=np.int64)
-    reach = np.abs(window.weight).sum((1, 2, 3), dtype=np.int64) * 255
+    reach = largest_sums(window.weight)
     added = None
     if region.border is not None:
         added = _Added(region.border)
@@ -82,7 +82,7 @@ def convolve(
     else:
         read = _windows(window, x, form, zero_point)
     packed = form.pack(weight)
-    w = [te.placeholder(array.shape, array.dtype.name, ("w", "positions")[i]) for i, array in enumerate(packed)]
+    w = operands(packed)
     acc = contract(space, w[0], read, positions=w[1] if form.pairs else None)
     epilogue, beside = attach(own, residual, others, (*space, len(bias)), target)
     given, constants = [x, *beside, *w], packed

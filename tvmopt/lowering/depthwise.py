@@ -14,7 +14,7 @@ from ..target import Target
 from .arith import Expr
 from .contraction import requantized
 from .depthwise_quads import lower_quads
-from .epilogue import Epilogue
+from .epilogue import Epilogue, largest_sums
 from .kernel import Kernel, Stored
 from .packing import Packing, choose, narrowest
 from .window import Image, Window, guarded, image
@@ -39,7 +39,7 @@ def lower_depthwise(
     count = count if dotted else 1
     sums = window.weight.sum((1, 2, 3), dtype=np.int64)
     bias = np.tile(region.bias.astype(np.int64) - (zero_point + shift) * sums, count)
-    reach = np.tile(np.abs(window.weight).sum((1, 2, 3), dtype=np.int64) * 255, count)
+    reach = np.tile(largest_sums(window.weight), count)
     scales = region.x, region.w.repeated(count)
     epilogue = Epilogue(scales, region.y, region.clamp, bias, target, region.requantize, reach=reach)
     out = Stored(out_shape, epilogue.dtype, channels_last=True)

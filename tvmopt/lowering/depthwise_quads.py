@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
-from ..quant.params import QParams
 from ..quant.regions import Conv
+from ..quant.slicing import taken
 from ..target import Target
 from .arith import Expr
-from .epilogue import Epilogue
+from .epilogue import Epilogue, largest_sums
 from .kernel import Kernel, Stored
 from .packing import Packing
 from .window import Window, image
@@ -66,7 +66,7 @@ def lower_quads(
     packed = weight.reshape(blocks, QUAD, groups, rows, width).transpose(0, 4, 2, 1, 3)
     packed = np.pad(packed, ((0, 0),) * 4 + ((0, DEPTH - rows),)).astype(form.w)
     bias = region.bias[order % channels].astype(np.int64) - zero_point * weight.sum((1, 2), dtype=np.int64)
-    scales, reach = (region.x, _taken(region.w, order % channels)), np.abs(weight).sum((1, 2), np.int64) * 255
+    scales, reach = (region.x, taken(region.w, order % channels)), largest_sums(weight)
     epilogue = Epilogue(scales, region.y, region.clamp, bias, target, region.requantize, reach=reach)
     if not epilogue.bounded:
         return None
@@ -112,7 +112,3 @@ def _size(elements: int, stride: int) -> int:
     if elements < QUAD or stride > 2 or (stride == 2 and elements > QUAD):
         return 0
     return max(size for size in range(1, QUAD + 1) if elements % size == 0)
-
-
-def _taken(p: QParams, order: np.ndarray) -> QParams:
-    return p if p.axis is None else QParams(p.scale[order], p.zero_point[order], p.axis)

@@ -17,6 +17,11 @@ from .arith import Expr, nearest, rescale, rounded, saturate, saturate_integer, 
 from .dispatch import activation
 
 
+def largest_sums(weight: np.ndarray) -> np.ndarray:
+    """The largest magnitude of each output's sum of products with bytes: int64 [O], of a weight [O, ...]."""
+    return np.asarray(np.abs(weight).reshape(len(weight), -1).sum(1, dtype=np.int64) * 255)
+
+
 class Epilogue:
     """Bias and requantization (or dequantization) of every output channel.
 

@@ -12,9 +12,9 @@ from tvm import te
 from ..quant.regions import MatMul, Residual
 from ..target import Target
 from .arith import Expr
-from .contraction import Place, contract, finish, rows
+from .contraction import Place, contract, finish, operands, rows
 from .dispatch import activation, as_stored, lower, wants
-from .epilogue import DynamicEpilogue, Epilogue
+from .epilogue import DynamicEpilogue, Epilogue, largest_sums
 from .kernel import Kernel, Stored
 from .packing import INT4, Packing, choose
 from .residual import attach
@@ -57,9 +57,9 @@ def multiply(
     form = replace(choose(target, inputs[0].dtype, weight, count), pairs=pairs)
     sums = weight.sum(1, dtype=np.int64)
     packed = form.pack(weight)
-    w = [te.placeholder(array.shape, array.dtype.name, ("w", "positions")[i]) for i, array in enumerate(packed)]
+    w = operands(packed)
     acc = contract((count,), w[0], rows(matrix, form), positions=w[1] if form.pairs else None, int4=form.w == INT4)
-    reach = np.abs(weight).sum(1, dtype=np.int64) * 255
+    reach = largest_sums(weight)
     own = epilogue_of(region, inputs[0], sources, form.shift(inputs[0].dtype), sums, target, reach)
     epilogue, beside = attach(own, residual, others, (count, out_shape[-1]), target)
     func = finish([*sources, *beside, *w, *epilogue.params], acc, out_shape[-1], epilogue, form)

@@ -15,7 +15,7 @@ from ...quant.slicing import centered
 from ...target import Target
 from ..conv import convolve
 from ..dispatch import as_stored
-from ..epilogue import Epilogue
+from ..epilogue import Epilogue, largest_sums
 from ..kernel import Kernel, Stored
 from ..matmul import epilogue_of, multiply
 from ..window import Window
@@ -65,7 +65,7 @@ def _of_product(region: MatMul, inputs: tuple[Stored, ...], out_shape: tuple[int
     if region.a is None:
         return Choice(None, "dense: the scale of its input is computed at run time")
     (stored,) = inputs
-    epilogue = epilogue_of(region, stored, (), 0, weight.sum(1, dtype=np.int64), target, _reach(weight))
+    epilogue = epilogue_of(region, stored, (), 0, weight.sum(1, dtype=np.int64), target, largest_sums(weight))
     assert isinstance(epilogue, Epilogue)
     return _fastest(weight, stored, Stored(out_shape, epilogue.dtype), epilogue, target)
 
@@ -83,17 +83,12 @@ def _of_convolution(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[i
     border = int(as_stored(region.x, stored).zero_point)
     bias = region.bias - border * window.weight.sum((1, 2, 3), dtype=np.int64)
     epilogue = Epilogue(
-        (region.x, region.w), region.y, region.clamp, bias, target, region.requantize, reach=_reach(window.weight)
+        (region.x, region.w), region.y, region.clamp, bias, target, region.requantize, reach=largest_sums(window.weight)
     )
     out = Stored(out_shape, epilogue.dtype, channels_last=True)
     if window.pointwise:
         return _fastest(window.weight[:, :, 0, 0], stored, out, epilogue, target)
     return _under_windows(window, border, stored, out, epilogue, target)
-
-
-def _reach(weight: np.ndarray) -> np.ndarray:
-    """The largest magnitude of each output's sum: int64 [O], of a weight [O, ...]."""
-    return np.asarray(np.abs(weight).reshape(len(weight), -1).sum(1, dtype=np.int64) * 255)
 
 
 def _fastest(weight: np.ndarray, stored: Stored, out: Stored, epilogue: Epilogue, target: Target) -> Choice:
