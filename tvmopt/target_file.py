@@ -227,6 +227,11 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return host if self.cuda is None else _cuda_target(self.cuda, host)
 
     @property
+    def softmax(self) -> Literal["float", "fixed"]:
+        """The arithmetic of a quantized softmax: integers, too, where float has to be emulated."""
+        return "fixed" if self.llvm.mfloat_abi == "soft" else self.requantize
+
+    @property
     def features(self) -> frozenset[str]:
         """CPU features that generated code may use ("avx512vnni", "dotprod", ...)."""
         return frozenset(name[1:] for name in self.llvm.mattr if name.startswith("+"))

@@ -13,7 +13,7 @@ from tvm.script import relax as R
 
 import tvmopt
 from tests import tools
-from tests.report.models import Graph, residual
+from tests.report.models import Graph
 from tvmopt import demo
 from tvmopt.errors import UnsupportedError
 from tvmopt.model import TensorSpec
@@ -199,6 +199,11 @@ def in_float() -> onnx.ModelProto:
     return graph.model([4], [graph.quantize(graph.node("Exp", "x"), 0.1, 0)])
 
 
+def out_float() -> onnx.ModelProto:
+    graph = Graph()
+    return graph.model([4], [graph.node("Exp", graph.quantize("x", 0.1, 0), out="y")])
+
+
 def sixteen_bits() -> onnx.ModelProto:
     graph = Graph()
     x = graph.constant(np.float32(0.1)), graph.constant(np.asarray(0, "int16"))
@@ -210,7 +215,7 @@ def sixteen_bits() -> onnx.ModelProto:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (residual, r"node 'y': this output cannot be int8: nn.softmax computes it in float \(let the ONNX model"),
+        (out_float, r"node 'y': this output cannot be int8: exp computes it in float \(let the ONNX model"),
         (in_float, "node 'x': this input cannot be int8: exp uses it in float"),
         (several_ways, "node 'x': this input cannot be int8: it is quantized in several ways"),
         (sixteen_bits, "node 'x': this input cannot be int8: it is not quantized to 8 bits"),

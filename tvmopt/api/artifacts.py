@@ -56,8 +56,9 @@ def compile(
     threads  : how many threads one inference uses.
     sparsity : remove work that is known to give zero or a constant; never changes a result bit.
     io       : "onnx" takes and gives what the ONNX model does; "int8" the 8-bit tensors that its inputs are quantized
-               to and its outputs dequantized from, whose scale and zero point are in the artifact's specs;
-               "int8-inputs" takes those and gives what the ONNX model does.
+               to and its outputs dequantized from, whose scale and zero point are in the artifact's specs (an output
+               that is a float softmax, sigmoid or tanh becomes int8 with TensorFlow Lite's: 1/256 and -128, of tanh
+               1/128 and 0); "int8-inputs" takes those and gives what the ONNX model does.
     emit     : how a microcontroller's kernels are written: "object" compiled, or "c" as portable C;
                "tosa-mlir" compiled, and each subgraph of an Ethos-U besides as MLIR text.
     io_memory : who has the memory of a microcontroller's inputs and outputs: "caller", or "workspace", which then is

@@ -61,9 +61,10 @@ def grouped(model: Model, target: Target | None, sparsity: bool, io: Io = "onnx"
     from ..passes import pipeline
 
     requantize: Requantize = "float" if target is None else target.requantize
+    softmax: Requantize = "float" if target is None else target.softmax
     borders = target is None or (target.accelerator is None and target.cuda is None)
     with stage("optimizing", model.source):
-        return pipeline.run(model, sparsity=sparsity, io=io, requantize=requantize, borders=borders)
+        return pipeline.run(model, sparsity=sparsity, io=io, requantize=requantize, borders=borders, softmax=softmax)
 
 
 def check_threads(threads: int) -> None:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     type=click.Choice(["onnx", "int8", "int8-inputs"]),
     default="onnx",
     show_default=True,
-    help="Inputs and outputs: the ONNX model's, or the 8-bit tensors that it makes of them (or of its inputs only).",
+    help="Inputs and outputs: the ONNX model's, or the 8-bit tensors that it makes of them (or of its inputs only). A "
+    "final float softmax, sigmoid or tanh gives int8 with TensorFlow Lite's scale and zero point.",
 )
 @click.option(
     "--emit",

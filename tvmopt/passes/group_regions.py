@@ -44,20 +44,25 @@ class GroupRegions:
     reason into the module's attribute ``tvmopt.float_reasons``.
     """
 
-    def __init__(self, requantize: Requantize = "float") -> None:
+    def __init__(self, requantize: Requantize = "float", softmax: Requantize | None = None) -> None:
+        """softmax : its arithmetic, where that is not ``requantize``."""
         self.requantize = requantize
+        self.softmax = softmax or requantize
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         reasons: dict[str, str] = {}
-        mod = rewrite(mod, lambda graph, mod: _Group(graph, mod, reasons, self.requantize))
+        mod = rewrite(mod, lambda graph, mod: _Group(graph, mod, reasons, self.requantize, self.softmax))
         return mod.with_attr(FLOAT_REASONS, reasons)
 
 
 class _Group(Rewriter):
-    def __init__(self, graph: Graph, mod: tvm.IRModule, reasons: dict[str, str], requantize: Requantize) -> None:
+    def __init__(
+        self, graph: Graph, mod: tvm.IRModule, reasons: dict[str, str], requantize: Requantize, softmax: Requantize
+    ) -> None:
         super().__init__(graph, mod)
         self.reasons = reasons
         self.requantize = requantize
+        self.softmax = softmax
         self.matches = self.find()
 
     def find(self) -> dict[Var, Match | None]:
@@ -84,7 +89,7 @@ class _Group(Rewriter):
                 match = read(var, self.old)
                 if isinstance(match.region, (Conv, MatMul, WeightOnly)):
                     self.check_not_shared(var, match.inputs)
-                if isinstance(match.region, Softmax) and self.requantize == "float":
+                if isinstance(match.region, Softmax) and self.softmax == "float":
                     raise Unfit("nn.softmax has no int8 form")
                 return match
             if name in MAXIMUM or name == "relax.max":
@@ -156,7 +161,8 @@ class _Group(Rewriter):
         """The composite's function: canonical, but for tables, which keep the float ops they stand for."""
         types = [operand.ty for operand in inputs]
         if not isinstance(match.region, Table):
-            return to_function(replace(match.region, requantize=self.requantize), types, var.name)
+            arithmetic = self.softmax if isinstance(match.region, Softmax) else self.requantize
+            return to_function(replace(match.region, requantize=arithmetic), types, var.name)
         param = Var("x0", types[0])
 
         def write(body: relax.BlockBuilder) -> Expr:

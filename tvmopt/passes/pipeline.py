@@ -19,6 +19,7 @@ from .group_regions import FLOAT_REASONS, GroupRegions
 from .hoist_quantize import HoistQuantize
 from .mark_patterns import MarkPatterns
 from .permute_channels import PermuteChannels
+from .quantize_outputs import QuantizeOutputs
 from .sink_dequantize import SinkDequantize
 from .strip_edges import StripEdges, described
 
@@ -27,19 +28,24 @@ Io = Literal["onnx", "int8", "int8-inputs"]
 
 
 def passes(
-    sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "float", borders: bool = True
+    sparsity: bool = True,
+    io: Io = "onnx",
+    requantize: Requantize = "float",
+    borders: bool = True,
+    softmax: Requantize | None = None,
 ) -> list[tvm.transform.Pass]:
     """What ``run`` applies. Each is an ordinary Relax pass."""
     return [
         # One way to write things
         Canonicalize(),
+        *([QuantizeOutputs()] if io == "int8" else []),
         # Moves on int8
         HoistQuantize(),
         SinkDequantize(),
         *([StripEdges(outputs=io == "int8")] if io != "onnx" else []),
         # Regions
         FusePad(),
-        GroupRegions(requantize),
+        GroupRegions(requantize, softmax),
         ComposeTables(),
         # Work that is known to give constants
         *([FoldDeadChannels(borders)] if sparsity else []),
@@ -49,13 +55,20 @@ def passes(
 
 
 def run(
-    model: Model, *, sparsity: bool = True, io: Io = "onnx", requantize: Requantize = "float", borders: bool = True
+    model: Model,
+    *,
+    sparsity: bool = True,
+    io: Io = "onnx",
+    requantize: Requantize = "float",
+    borders: bool = True,
+    softmax: Requantize | None = None,
 ) -> Model:
     """Apply the passes to an imported model: its int8 regions become composite functions.
 
     sparsity : also remove channels that are constant or unused; never changes a result bit.
-    io       : "int8" strips the quantization of inputs and the dequantization of outputs; "int8-inputs" the former.
-    requantize : the arithmetic of the regions.
+    io       : "int8" strips the quantization of inputs and the dequantization of outputs, after it has quantized those
+               that QuantizeOutputs knows; "int8-inputs" strips that of inputs only.
+    requantize : the arithmetic of the regions, and ``softmax`` that of softmax, where it is another.
     borders  : convolutions may have a ``Border``.
 
     Appends one PassRecord per pass that changed something, and fills ``float_reasons``.
@@ -66,7 +79,7 @@ def run(
     mod, history = model.mod, list(model.history)
     done: list[str] = []
     before = counts(mod)
-    for step in passes(sparsity, io, requantize, borders):
+    for step in passes(sparsity, io, requantize, borders, softmax):
         name = str(step.info.name).removeprefix("tvmopt.")
         try:
             mod = step(mod)

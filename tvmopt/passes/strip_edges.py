@@ -30,8 +30,8 @@ class StripEdges:
         main(x: float32) { y = f(quantize(x)) } -> main(x: int8) { y = f(x) }
         return dequantize(y)                    -> return y
 
-    Other inputs and outputs stay; the attribute ``EDGES`` says why. What moves quantization to the edges
-    (HoistQuantize, SinkDequantize) comes before.
+    Other inputs and outputs stay; the attribute ``EDGES`` says why. What makes and moves quantization to the edges
+    (QuantizeOutputs, HoistQuantize, SinkDequantize) comes before.
     """
 
     def __init__(self, outputs: bool = True) -> None:
