@@ -154,8 +154,8 @@ def test_errors_of_the_call(model: Path, tmp_path: Path) -> None:
         tvmopt.compile(model, threads=0)
     with pytest.raises(ModelError, match="cannot be read"):
         tvmopt.load(tmp_path / "nowhere.onnx")
-    with pytest.raises(InputError, match="<memory>: the model has no ONNX file"):
-        tvmopt.verify(tvmopt.load(onnx.load(model)))
+    with pytest.raises(InputError, match="gone: the model has no ONNX file"):
+        tvmopt.verify(tvmopt.load(model).replace(source="gone"))
 
 
 def test_verify_gives_typed_results(model: Path) -> None:
@@ -163,6 +163,20 @@ def test_verify_gives_typed_results(model: Path) -> None:
     assert (found.samples, found.layer_samples, found.exact_ops, found.max_lsb) == (3, 2, 5, 0)
     assert (found.model, found.target, found.top1_agreement) == (str(model), tvmopt.target.host().name, 1)
     assert found.data.startswith("random")
+
+
+def test_a_model_from_memory_is_verified_and_timed(model: Path) -> None:
+    found = tvmopt.verify(onnx.load(model), samples=2, layer_samples=1)
+    assert (found.model, found.exact_ops, found.max_lsb) == ("<memory>", 5, 0)
+    compared = tvmopt.bench(model.read_bytes(), vs=("onnxruntime",))
+    assert compared.model == "<memory>"
+    assert [(row.runtime, row.status) for row in compared.rows] == [("tvmopt", "ok"), ("onnxruntime", "ok")]
+
+
+def test_what_other_runtimes_refuse_of_a_model_from_memory_names_no_other_file() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 28]> g (bfloat16[4] x) => (bfloat16[4] y) { y = Sin(x) }"""
+    with pytest.raises(UnsupportedError, match=r"^<memory>: ONNX Runtime refuses the model"):
+        tvmopt.verify(onnx.parser.parse_model(text))
 
 
 def test_external_data_is_followed_everywhere(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ class Model:
     outputs : specs, in the order ``main`` returns them.
     source  : path of the ONNX file, or "<memory>".
     sha256  : digest of the ONNX file's bytes, external data included.
+    memory  : the ONNX model's bytes where it came from memory, so that other runtimes can be given it.
     history : what each pass changed, oldest first.
     float_reasons : ONNX value name -> why the op that computes it runs in float (filled by the passes).
     tuned         : records of the trials whose schedules its kernels have, as plain data (filled by lowering).
@@ -66,6 +67,7 @@ class Model:
     outputs: tuple[TensorSpec, ...]
     source: str = "<memory>"
     sha256: str = ""
+    memory: bytes | None = field(default=None, repr=False)
     history: tuple[PassRecord, ...] = ()
     float_reasons: dict[str, str] = field(default_factory=dict)
     host_reasons: dict[str, str] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -36,21 +37,31 @@ def bound_shapes(model: Model) -> dict[str, list[int]]:
     return {spec.name: [int(dim) for dim in spec.shape] for spec in fixed}
 
 
-def path_of(model: Model) -> Path:
-    """The ONNX file of a model, which ONNX Runtime reads for itself."""
-    path = Path(model.source)
-    if not path.is_file():
-        raise InputError("the model has no ONNX file for ONNX Runtime to read", file=model.source)
-    return path
+@contextmanager
+def onnx_file(model: Model) -> Iterator[Path]:
+    """The ONNX file of a model, which other runtimes read for themselves; a temporary one if it came from memory."""
+    if model.memory is None:
+        if not Path(model.source).is_file():
+            raise InputError("the model has no ONNX file for ONNX Runtime to read", file=model.source)
+        yield Path(model.source)
+        return
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model.memory)
+        try:
+            yield path
+        except TvmoptError as error:
+            error.file = model.source if error.file == str(path) else error.file
+            raise
 
 
-def samples_of(model: Model, data: Path | None, count: int) -> Samples:
-    """Inputs to compare results on: from a file, or so many random ones."""
+def samples_of(model: Model, path: Path, data: Path | None, count: int) -> Samples:
+    """Inputs to compare results on, from a file, or so many random ones; ``path`` is the model's ONNX file."""
     from .. import frontend
     from ..report import graph, samples
 
     frontend.require_static(model)
-    ranges = graph.input_ranges(path_of(model))
+    ranges = graph.input_ranges(path)
     if data is None:
         return samples.random(model.inputs, ranges, count)
     return samples.read(data, model.inputs, ranges)

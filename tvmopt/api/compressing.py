@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..model import Model
 from .artifacts import as_model, load
-from .common import bound_shapes, path_of, samples_of, stage
+from .common import bound_shapes, onnx_file, samples_of, stage
 from .describing import inspect
 
 if TYPE_CHECKING:
     from ..compression import Compression, Prune, Quantize
+    from .common import Source
 
 
 def compress(
-    model: Model | str | PathLike[str],
+    model: Model | Source,
     output: str | PathLike[str],
     *,
     prune: Prune | str | None = None,
@@ -50,15 +51,16 @@ def compress(
     if how is None and quantize is None:
         raise InputError("there is nothing to do", hint="ask to prune, to quantize, or both")
     model = as_model(model)
-    path, output = path_of(model), Path(output)
-    labelled = None if data is None else samples_of(model, Path(data), 0)
-    if labelled is not None and labelled.labels is None:
-        raise InputError("there are no labels to measure accuracy with", file=data, hint="add an array 'labels'")
-    calibration = () if quantize is None else samples_of(model, Path(quantize.calibration), 0)
-    with stage("compressing", model.source):
-        done = compress_file(path, output, how, quantize, calibration)
-    inspection = inspect(load(output, bound_shapes(model)))
+    output = Path(output)
     before = after = None
+    with onnx_file(model) as path:
+        labelled = None if data is None else samples_of(model, path, Path(data), 0)
+        if labelled is not None and labelled.labels is None:
+            raise InputError("there are no labels to measure accuracy with", file=data, hint="add an array 'labels'")
+        calibration = () if quantize is None else samples_of(model, path, Path(quantize.calibration), 0)
+        with stage("compressing", model.source):
+            done = compress_file(path, output, how, quantize, calibration)
+    inspection = inspect(load(output, bound_shapes(model)))
     if labelled is not None:
         with stage("measuring the accuracy of", model.source):
             before, after = (accuracy.measure(Session(one), labelled) for one in (done.before, output))

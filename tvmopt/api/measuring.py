@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import UnsupportedError
 from ..model import Model
 from .artifacts import as_model, compile, load, simulated
-from .common import bound_shapes, log, path_of, samples_of, stage
+from .common import bound_shapes, log, onnx_file, samples_of, stage
 
 if TYPE_CHECKING:
     import onnx
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from ..report.verify import Runnable, Verification
     from ..runtime import Artifact
     from ..target import Target
+    from .common import Source
 
 
 def verify(
-    model: Model | str | PathLike[str],
+    model: Model | Source,
     target: str | Path | Target = "host",
     *,
     data: str | PathLike[str] | None = None,
@@ -52,22 +54,22 @@ def verify(
 
     model = as_model(model)
     found = targets.get(target)
-    path = path_of(model)
-    inputs = samples_of(model, None if data is None else Path(data), samples)
-    artifact = compile(model, found, threads=threads, sparsity=sparsity, records=records)
 
     def build(proto: onnx.ModelProto) -> Runnable:
         if isinstance(found.accelerator, targets.EthosU):  # of every layer by itself: Vela has nothing to add
             return simulated(load(proto, bound_shapes(model)), found, sparsity)
         return compile(load(proto, bound_shapes(model)), found, threads=threads, sparsity=sparsity, records=records)
 
-    with stage("verifying", model.source):
+    with onnx_file(model) as path, stage("verifying", model.source):
+        inputs = samples_of(model, path, None if data is None else Path(data), samples)
+        artifact = compile(model, found, threads=threads, sparsity=sparsity, records=records)
         accelerator = artifact.manifest.get("accelerator")
-        return comparison.run(path, found.name, build, artifact, inputs, layer_samples, accelerator)
+        result = comparison.run(path, found.name, build, artifact, inputs, layer_samples, accelerator)
+        return replace(result, model=model.source)
 
 
 def bench(
-    model: Model | Artifact | str | PathLike[str],
+    model: Model | Artifact | Source,
     target: str | Path | Target = "host",
     *,
     vs: Sequence[str] = ("onnxruntime",),
@@ -77,8 +79,8 @@ def bench(
 ) -> Comparison:
     """Time an ONNX model in turn with other runtimes, all on the same random input.
 
-    model : a model, or the path of an ONNX file; or an artifact (see ``open``), which is timed alone and as it
-            was compiled, since other runtimes need the ONNX file.
+    model : a model; or an artifact (see ``open``), which is timed alone and as it was compiled, since other runtimes
+            need the ONNX model.
     vs    : names of ``tvmopt.peers.NAMES``; one that cannot run the model is listed with the reason.
     records : see ``compile``.
 
@@ -88,28 +90,28 @@ def bench(
     from .. import target as targets
     from ..report import bench as timing
     from ..report import samples
+    from ..runtime import Artifact
 
     runners: dict[str, Runner] = {}
-    refused: dict[str, str] = {}
-    if isinstance(model, Model | str | PathLike):
-        model = as_model(model)
-        found, name = targets.get(target).name, model.source
-        _check_not_simulated(found, targets.get(target).accelerator)
+    if isinstance(model, Artifact):
+        found, name, threads = model.manifest["target"], model.manifest["source"], model.manifest["threads"]
+        _check_not_simulated(found, model.manifest.get("accelerator"))
+        runners["tvmopt"] = model.bind(next(iter(samples.random(model.inputs, {}, 1))))
+        return timing.compare(name, found, threads, runners, dict.fromkeys(vs, "needs the ONNX model"))
+    model, refused = as_model(model), {}
+    found, name = targets.get(target).name, model.source
+    _check_not_simulated(found, targets.get(target).accelerator)
+    with onnx_file(model) as path:
         artifact = compile(model, target, threads=threads, sparsity=sparsity, records=records)
-        feeds = next(iter(samples_of(model, None, 1)))
+        feeds = next(iter(samples_of(model, path, None, 1)))
         runners["tvmopt"] = artifact.bind(feeds)
         for peer in vs:
             log.info("preparing %s", peer)
             try:
-                runners[peer] = peers.runner(peer, path_of(model), feeds, threads)
+                runners[peer] = peers.runner(peer, path, feeds, threads)
             except peers.Refused as refusal:
                 refused[peer] = str(refusal)
-    else:
-        found, name, threads = model.manifest["target"], model.manifest["source"], model.manifest["threads"]
-        _check_not_simulated(found, model.manifest.get("accelerator"))
-        runners["tvmopt"] = model.bind(next(iter(samples.random(model.inputs, {}, 1))))
-        refused = dict.fromkeys(vs, "needs the ONNX model")
-    return timing.compare(name, found, threads, runners, refused)
+        return timing.compare(name, found, threads, runners, refused)
 
 
 def _check_not_simulated(target: str, accelerator: object) -> None:

@@ -38,7 +38,7 @@ def load_source(source: str | PathLike[str] | bytes | onnx.ModelProto, bound: Ma
     mod = Importer(model).run()
     inputs = specs.of_inputs(model.graph, mod)
     outputs = specs.of_outputs(model.graph, mod, output_names)
-    return Model(mod, inputs, outputs, sha256=file.sha256)
+    return Model(mod, inputs, outputs, sha256=file.sha256, memory=file.memory)
 
 
 @contextmanager

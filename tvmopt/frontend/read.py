@@ -26,11 +26,13 @@ class Source:
     proto  : the parsed model; external data is checked but not loaded.
     folder : where external data lies; None for a model that came from memory.
     sha256 : digest of the model's bytes, then of every external file's, by name.
+    memory : the model's bytes, of one that came from memory.
     """
 
     proto: onnx.ModelProto
     folder: Path | None
     sha256: str
+    memory: bytes | None
 
 
 def read(source: str | PathLike[str] | bytes | onnx.ModelProto) -> Source:
@@ -40,15 +42,14 @@ def read(source: str | PathLike[str] | bytes | onnx.ModelProto) -> Source:
     short, or is external and missing or outside the model's folder. External data is not loaded here and
     never passes through protobuf, so a model may exceed protobuf's 2 GB.
     """
-    folder = None
+    folder, proto = None, None
     if isinstance(source, onnx.ModelProto):
-        proto, digest = source, hashlib.sha256(source.SerializeToString(deterministic=True))
+        data, proto = source.SerializeToString(deterministic=True), source
+    elif isinstance(source, bytes):
+        data = source
     else:
-        if isinstance(source, bytes):
-            data = source
-        else:
-            data, folder = _bytes(Path(source)), Path(source).absolute().parent
-        proto, digest = _parse(data), hashlib.sha256(data)
+        data, folder = _bytes(Path(source)), Path(source).absolute().parent
+    proto, digest = proto or _parse(data), hashlib.sha256(data)
     if not proto.HasField("graph"):
         raise ModelError("there is no graph in it; is this an ONNX file?")
     files: set[Path] = set()
@@ -61,7 +62,7 @@ def read(source: str | PathLike[str] | bytes | onnx.ModelProto) -> Source:
         with path.open("rb") as file:
             while chunk := file.read(1 << 24):
                 digest.update(chunk)
-    return Source(proto, folder, digest.hexdigest())
+    return Source(proto, folder, digest.hexdigest(), data if folder is None else None)
 
 
 def _bytes(path: Path) -> bytes:
