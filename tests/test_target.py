@@ -43,12 +43,12 @@ def test_a_users_file_is_a_target(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("summary =", "sumary =", "unknown field `sumary`"),
-        ('mcpu = "cortex-a76"', 'mcpus = "cortex-a76"', "unknown field `mcpus` - at `$.llvm`"),
+        ("summary =", "sumary =", "unknown field `sumary` (near: summary"),
+        ('mcpu = "cortex-a76"', 'mcpus = "cortex-a76"', "unknown field `mcpus` - at `$.llvm` (near: mcpu"),
         ('summary = "a board"', "summary = 3", "Expected `str`, got `int` - at `$.summary`"),
         ('schedules = ["generic"]', 'schedules = "generic"', "Expected `array`, got `str` - at `$.schedules`"),
-        ('backend = "library"', 'backend = "librari"', "Invalid enum value 'librari' - at `$.backend`"),
-        ('kind = "llvm"', 'kind = "cuda"', "Invalid enum value 'cuda' - at `$.llvm.kind`"),
+        ('backend = "library"', 'backend = "librari"', "Invalid enum value 'librari' - at `$.backend` (near: library"),
+        ('kind = "llvm"', 'kind = "cuda"', "Invalid enum value 'cuda' - at `$.llvm.kind` (near: llvm)"),
         ("aarch64-linux-gnu", "sparc-linux-gnu", "at `$.llvm.mtriple`"),
         ('"+dotprod"', '"dotprod"', "at `$.llvm.mattr[0]`"),
         ('name = "my/board"', "", "missing required field `name`"),
@@ -92,12 +92,12 @@ def test_an_accelerator_is_compiled_for_its_host(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("ethos-u55-128", "ethos-u55-129", "Invalid enum value 'ethos-u55-129' - at `$.accelerator.config`"),
-        ('kind = "ethos-u"', 'kind = "ethos-v"', "Invalid value 'ethos-v' - at `$.accelerator.kind`"),
+        ("ethos-u55-128", "ethos-u55-129", "`$.accelerator.config` (near: ethos-u55-128, ethos-u55-"),
+        ('kind = "ethos-u"', 'kind = "ethos-v"', "Invalid value 'ethos-v' - at `$.accelerator.kind` (near: ethos-u)"),
         ("arm/cortex-m55", "arm/cortex-m56", "its host: unknown target 'arm/cortex-m56' (near: arm/cortex-m"),
         ("arm/cortex-m55", "edge/ethos-u55-32", "its host edge/ethos-u55-32 has an accelerator itself"),
         ('host = "arm/cortex-m55"', "", "missing required field"),
-        ("memory_mode", "memory_mod", "unknown field `memory_mod` - at `$.accelerator`"),
+        ("memory_mode", "memory_mod", "unknown field `memory_mod` - at `$.accelerator` (near: memory_mode"),
     ],
 )
 def test_a_wrong_accelerator_is_refused_by_name_and_key(tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import platform
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.inspect import LiteralType, StructType, UnionType
 
 from . import driver
 from .errors import TargetError
@@ -55,13 +57,30 @@ def read(path: Path) -> Target:
     try:
         target = msgspec.convert(table, Target)
     except msgspec.ValidationError as error:
-        raise TargetError(str(error), file=path) from None
+        raise TargetError(str(error), file=path, hint=_hint(str(error))) from None
     known = _schedules()
     for name in target.schedules:
         if name not in known:
             raise TargetError(f"there is no schedule rule '{name}'", file=path, hint=near(name, known))
     _check_regions(target, path)
     return target
+
+
+def _hint(wrong: str) -> str | None:
+    """What msgspec does not say of a wrong name or key: the right ones."""
+    found = re.match(r"(?:Invalid|Object).*?['`](?P<name>[^'`]+)['`](?: - at `\$\.(?P<keys>.+)`)?$", wrong)
+    if found is None:
+        return None
+    types, tags = [msgspec.inspect.type_info(Target)], []
+    for key in filter(None, (found["keys"] or "").split(".")):
+        fields = [field for struct in types if isinstance(struct, StructType) for field in struct.fields]
+        tags = [str(struct.tag) for struct in types if isinstance(struct, StructType) and struct.tag_field == key]
+        named = [field.type for field in fields if field.encode_name == key]
+        types = [one for field in named for one in (field.types if isinstance(field, UnionType) else [field])]
+    keys = [field.encode_name for struct in types if isinstance(struct, StructType) for field in struct.fields]
+    values = [str(value) for literal in types if isinstance(literal, LiteralType) for value in literal.values]
+    known = tags or values or keys
+    return near(found["name"], known) if known else None
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import tvm
 
 from tvmopt import lowering  # noqa: F401  (registers every kernel)
@@ -24,6 +25,13 @@ RUNNABLE = [
     if targets.cpu_flags().issuperset(targets.get(name).host.flags)
 ]
 """The x86 targets whose code this machine runs."""
+
+VNNI = "x86/cascadelake"
+
+
+def needs_vnni(test: Callable[..., None]) -> Callable[..., None]:
+    """Marks a test that runs kernels for ``VNNI``."""
+    return pytest.mark.hardware(VNNI)(pytest.mark.skipif(VNNI not in RUNNABLE, reason="needs AVX512-VNNI")(test))
 
 
 def store(array: np.ndarray, held: Stored) -> np.ndarray:

@@ -10,12 +10,10 @@ from tvmopt.lowering.kernel import Stored
 from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Conv
 
-from .harness import RUNNABLE, check
+from .harness import VNNI, check, needs_vnni
 from .strategies import tensor
 
-NAME = "x86/cascadelake"
-TARGET = targets.get(NAME)
-pytestmark = [pytest.mark.hardware(NAME), pytest.mark.skipif(NAME not in RUNNABLE, reason="needs AVX512-VNNI")]
+TARGET = targets.get(VNNI)
 
 
 def convolution(channels, kernel, stride, dilation, padding, zero_points=(3, 100), clamp=(7, 200)) -> Conv:
@@ -46,6 +44,7 @@ def test_places_are_each_others():
     assert [place(place(at)) for at in range(QUAD)] == list(range(QUAD))
 
 
+@needs_vnni
 @given(
     channels=st.sampled_from([8, 16, 20, 24, 32, 48, 60, 64, 80, 96, 100, 112, 128, 144, 192]),
     size=st.tuples(st.integers(1, 9), st.sampled_from([1, 2, 3, 5, 7, 8, 12, 16])),
@@ -65,6 +64,7 @@ def test_random_shapes(channels, size, kernel, stride, dilation, zero_points, cl
     check(region, tensor((batch, channels, *size), "uint8"), target=TARGET, threads=1)
 
 
+@needs_vnni
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     ("channels", "width", "stride", "kernel"),
@@ -91,6 +91,7 @@ def test_borders_and_quads_that_overlap(channels, width, stride, kernel, threads
     check(region, x, target=TARGET, threads=threads)
 
 
+@needs_vnni
 def test_without_a_schedule():
     region = convolution(96, (3, 3), (1, 1), (1, 1), (1,) * 4)
     check(region, tensor((1, 96, 5, 6), "uint8"), target=TARGET, threads=0)
@@ -100,6 +101,7 @@ def test_few_elements_are_not_taken():
     assert not takes(convolution(16, (3, 3), (2, 2), (1, 1), (1,) * 4), tensor((1, 16, 8, 6), "uint8"))
 
 
+@needs_vnni
 @pytest.mark.parametrize("scale", [1e-9, 1e9])
 def test_sums_beyond_the_output(scale):
     """Sums beyond int32 after requantization are left to others; all others saturate."""

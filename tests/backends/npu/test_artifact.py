@@ -126,7 +126,11 @@ def test_the_manifest_has_velas_estimates_under_their_name(mlperf_tiny) -> None:
     [
         ({"memory": {"flash_kib": 16}}, UnsupportedError, "KiB, target edge/ethos-u55-128 has 16 KiB for them"),
         ({"memory": {"sram_kib": 16}}, UnsupportedError, "ethos_u.*of on-chip memory, target .* has 16 KiB"),
-        ({"accelerator": {"system_config": "Nowhere"}}, TargetError, "Vela does not know system_config 'Nowhere'"),
+        (
+            {"accelerator": {"system_config": "Nowhere"}},
+            TargetError,
+            r"'Nowhere'.*\(near: .*Ethos_U55_High_End_Embedded",
+        ),
         ({"accelerator": {"memory_mode": "Nowhere"}}, TargetError, "Vela does not know memory_mode 'Nowhere'"),
         ({"accelerator": {"config_file": "no.ini"}}, TargetError, "Vela does not know config_file 'no.ini'"),
     ],

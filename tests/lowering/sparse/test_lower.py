@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lowering.graphs import Graph, run
-from tests.lowering.harness import RUNNABLE, check
+from tests.lowering.harness import RUNNABLE, VNNI, check, needs_vnni
 from tests.lowering.strategies import clamps, modes, outputs_for, params, tensor, weights
 from tvmopt import target as targets
 from tvmopt.lowering import lower, sparse
@@ -21,13 +21,8 @@ from tvmopt.lowering.sparse import cost
 from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Border, Conv, MatMul
 
-VNNI = "x86/cascadelake"
 VECTORS = [name for name in RUNNABLE if name != "x86/generic"]
 """Targets with an instruction for products with pixels side by side."""
-
-
-def needs_vnni(test):
-    return pytest.mark.hardware(VNNI)(pytest.mark.skipif(VNNI not in RUNNABLE, reason="needs AVX512-VNNI")(test))
 
 
 @st.composite

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 import csv
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 
 from ...errors import TargetError, UnsupportedError
 from ...target import EthosU
+from ...target_file import near
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,18 @@ def _refused(output: str, accelerator: EthosU, name: str) -> TargetError | Unsup
     says = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "nothing")
     for key in ("system_config", "memory_mode", "config_file"):
         if getattr(accelerator, key) in says:
-            return TargetError(f"Vela does not know {key} '{getattr(accelerator, key)}': {says}")
+            value, known = getattr(accelerator, key), _known(accelerator.config_file, key)
+            return TargetError(
+                f"Vela does not know {key} '{value}': {says}", hint=near(value, known) if known else None
+            )
     return UnsupportedError(f"Vela refuses the subgraph: {says}", node=name)
+
+
+def _known(config_file: str, key: str) -> list[str]:
+    """The names that a configuration file of Vela's has for a key of ours: its sections are [System_Config.name]."""
+    config = configparser.ConfigParser()
+    config.read([config_file, str(resources.files("ethosu") / "config_files" / config_file)])
+    return [name for kind, _, name in (section.partition(".") for section in config.sections()) if kind.lower() == key]
 
 
 def _read(folder: Path) -> Compiled:
