@@ -216,9 +216,8 @@ class _Kernel:
                 for j in range(wide)
             ]
             channels = Ramp(block * LANES, tirx.const(1, "int32"), wide * LANES)
-            return tirx.SeqStmt(
-                [*vectors, tirx.BufferStore(out, _intrinsics.narrowed(self.vectors, wide), [*place, channels])]
-            )
+            sums = [self.vectors.vload([j * LANES], f"int32x{LANES}") for j in range(wide)]
+            return tirx.SeqStmt([*vectors, tirx.BufferStore(out, _intrinsics.narrowed(sums), [*place, channels])])
 
         def vector(j: int, lanes: int) -> Stmt:
             return loop(

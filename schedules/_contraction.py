@@ -67,14 +67,16 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     visits = min(visits, ceil(blocks / vectors))  # TVM cannot pack tiles of which a visit has more than there are
     group = tiles_per_group(ceil(lead[-1] / pixels), blocks * lanes * pixels) if short and not space else 1
     packed = packable(blocks, vectors) if scaled is not None else 1
-    g0, p0, p1 = sch.split(pixel, [None, group, pixels])
-    whole, lane = sch.split(channel, [None, packed * lanes])  # first: so a tile's end is never tested within
+    rows = rows_packed(lead[-1], pixels, blocks) if scaled is not None and vectors == blocks else 1
+    pixel, row = sch.split(pixel, [None, rows])  # first, both: so a tile's end is never tested within
+    whole, lane = sch.split(channel, [None, packed * lanes])
+    g0, p0, p1 = sch.split(pixel, [None, group, pixels // rows])
     b0, b1, b2 = sch.split(whole, [None, visits, vectors // packed])
     stage = find(sch, "stage")
     grouped = by_row or stage is not None
     windows = len(sch.get(acc).iter_vars) > len(lead) + 4
-    rows = rows_per_group(sch, stage, space[-1]) if windows and stage is not None and not by_row else int(by_row)
-    around, within = row_groups(sch, decisions, space if grouped else [], rows)
+    copied = rows_per_group(sch, stage, space[-1]) if windows and stage is not None and not by_row else int(by_row)
+    around, within = row_groups(sch, decisions, space if grouped else [], copied)
     within = within or space
     weight = sch.get(acc).reads[-1].source
     tiles = int(sch.get(b0).extent)
@@ -89,11 +91,13 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
         3: [*within, g0, p0, b0],
     }[order]
     outer = [*around, *places]
-    sch.reorder(*outer, b1, p1, b2, lane)
+    sch.reorder(*outer, b1, p1, b2, row, lane)
     if scaled is not None:
         sch.compute_at(scaled, b2, preserve_unit_loops=True)
         sch.set_scope(scaled, 0, "local")
-        vector, inner = sch.split(sch.get_loops(scaled)[-1], [None, lanes])
+        *_, each, wide = sch.get_loops(scaled)
+        vector, inner = sch.split(wide, [None, lanes])
+        sch.unroll(each)
         sch.unroll(vector)
         sch.vectorize(inner)
     sch.compute_at(acc, b1, preserve_unit_loops=True)
@@ -110,14 +114,17 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
     reduction = _accumulate(sch, acc, len(lead), multiply_add, short, unroll)
     sch.unroll(p1)
     sch.unroll(b2)
-    for loop in (b0, g0, p0, b1, b2, *([lane] if packed == 1 else [])):
+    for loop in (b0, g0, p0, b1, b2, *([lane] if packed * rows == 1 else [])):
         if int(sch.get(loop).extent) > 1:  # a loop of one stays one if it is annotated, and LLVM moves loads before it
             sch.annotate(loop, "pragma_loop_partition_hint", 1)
-    if packed == 1:
-        sch.vectorize(lane)
-    else:
+    if rows > 1:
+        sch.blockize(row)
+        sch.tensorize(sch.get_loops(out)[-2], _intrinsics.narrow_rows(rows, packed))
+    elif packed > 1:
         sch.blockize(lane)
         sch.tensorize(sch.get_loops(out)[-1], _intrinsics.narrow(packed))
+    else:
+        sch.vectorize(lane)
     if cold and order == 1:
         return _prefetch.weights(sch, weight, visits * vectors, b0, [*outer[1:], b1], reduction)
     return sch
@@ -154,6 +161,11 @@ def short_tile(blocks: int) -> tuple[int, int]:
 def packable(blocks: int, vectors: int) -> int:
     """How many vectors of sums can be made bytes together in tiles of ``vectors``, the last one included."""
     return next(count for count in (4, 2, 3, 1) if blocks % count == 0 and vectors % count == 0)
+
+
+def rows_packed(row: int, pixels: int, blocks: int) -> int:
+    """How many neighbouring pixels of a row have their sums made bytes together, whose channels are all in a tile."""
+    return next(count for count in (4, 2, 1) if count * blocks <= 4 or count == 1 if row % count == pixels % count == 0)
 
 
 def tiles_per_group(tiles: int, bytes: int) -> int:

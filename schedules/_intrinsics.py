@@ -5,6 +5,7 @@ Our own: TVM's are slow to import and their VNNI call does not match LLVM's pres
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from tvm.s_tir import TensorIntrin
@@ -166,16 +167,49 @@ def narrow(vectors: int) -> str:
         with T.sblock("root"):
             T.reads(A[0 : 16 * vectors])
             T.writes(C[0 : 16 * vectors])
-            C[T.ramp(T.int32(0), 1, 16 * vectors)] = narrowed(A, vectors)
+            C[T.ramp(T.int32(0), 1, 16 * vectors)] = narrowed(
+                [A.vload([first], "int32x16") for first in range(0, 16 * vectors, 16)]
+            )
 
     return register(f"tvmopt.narrow.{vectors}", description, implementation)
 
 
-def narrowed(sums: Buffer, vectors: int) -> Expr:
+@cache
+def narrow_rows(rows: int, vectors: int) -> str:
+    """The same of several rows, which are neighbours in memory: 2 to 4 vectors altogether."""
+    width = 16 * vectors
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (rows, width), "int32", offset_factor=1, scope="local")
+        C = T.match_buffer(c, (rows, width), "uint8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:rows, 0:width])
+            T.writes(C[0:rows, 0:width])
+            for r, i in T.grid(rows, width):
+                with T.sblock("narrow"):
+                    vr, vi = T.axis.remap("SS", [r, i])
+                    C[vr, vi] = T.Cast("uint8", T.max(T.min(A[vr, vi], 255), 0))
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (rows, width), "int32", offset_factor=1, scope="local")
+        C = T.match_buffer(c, (rows, width), "uint8", offset_factor=1)
+        with T.sblock("root"):
+            T.reads(A[0:rows, 0:width])
+            T.writes(C[0:rows, 0:width])
+            C[0, T.ramp(T.int32(0), 1, rows * width)] = narrowed(
+                [A.vload([row, first], "int32x16") for row in range(rows) for first in range(0, width, 16)]
+            )
+
+    return register(f"tvmopt.narrow.{rows}.{vectors}", description, implementation)
+
+
+def narrowed(sums: Sequence[Expr]) -> Expr:
     """See ``narrow``. Packing works in quarters of a register, so what it leaves is in order by quarters first."""
-    parts = [sums.vload([16 * i], dtype="int32x16") for i in range(vectors)]
+    vectors = len(sums)
     words = [
-        T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.packssdw.512", parts[i], parts[min(i + 1, vectors - 1)])
+        T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.packssdw.512", sums[i], sums[min(i + 1, vectors - 1)])
         for i in range(0, vectors, 2)
     ]
     packed = T.call_llvm_pure_intrin("uint8x64", "llvm.x86.avx512.packuswb.512", words[0], words[-1])

@@ -52,3 +52,15 @@ def test_few_outputs(target, outputs, width, stride, kernel):
     padding = (1, 1, 0, kernel - 2)
     region = Conv(x, w, weight, bias, y, (7, 200), (1, stride), padding, (1, 1))
     check(region, tensor((2, 3, 5, width * stride), "uint8"), target=targets.get(target), threads=1)
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize(("outputs", "width"), [(16, 24), (16, 13), (32, 8), (32, 7), (48, 8)])
+def test_whole_vectors_of_outputs(target, kernel, outputs, width):
+    """Neighbouring pixels are made bytes together, where all their channels are in a tile."""
+    x, y = QParams.per_tensor(0.5, 3, "int8"), QParams.per_tensor(9.0, -100, "int8")
+    w = QParams(np.linspace(0.1, 1.9, outputs).astype(np.float32), np.arange(outputs, dtype=np.int8), 0)
+    weight, bias = tensor((outputs, 8, kernel, kernel), "int8"), np.arange(outputs, dtype=np.int32) * 100
+    region = Conv(x, w, weight, bias, y, (-90, 120), (1, 1), (kernel // 2,) * 4, (1, 1))
+    check(region, tensor((2, 8, 3, width), "int8"), target=targets.get(target), threads=1)

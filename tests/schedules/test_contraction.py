@@ -3,7 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tvmopt.schedules._contraction import packable, register_tile, short_tile, tiles_per_group, tiles_per_visit
+from tvmopt.schedules._contraction import (
+    packable,
+    register_tile,
+    rows_packed,
+    short_tile,
+    tiles_per_group,
+    tiles_per_visit,
+)
 
 extents = st.integers(1, 300)
 
@@ -41,6 +48,13 @@ def test_what_is_packed_together_divides_tiles_and_rest(blocks, vectors):
     assert vectors % count == 0
     assert blocks % count == 0
     assert short_tile(blocks)[0] * short_tile(blocks)[1] <= 8
+
+
+@given(row=extents, pixels=extents, blocks=extents)
+def test_pixels_packed_together_divide_tiles_and_rows(row, pixels, blocks):
+    count = rows_packed(row, pixels, blocks)
+    assert count * blocks <= 4 or count == 1
+    assert row % count == pixels % count == 0
 
 
 @given(tiles=extents, size=st.integers(1, 100_000))
