@@ -34,7 +34,8 @@ def lower_depthwise(
     channels, _, height, _ = window.weight.shape
     repeat = channels // stored.shape[1]
     count = _beside(window, form) if repeat == 1 else 1
-    dotted = form.depth in (2, 4) and 1 < height <= 2 * form.depth and channels * count >= form.lanes
+    unsigned = form.x != "int8"  # what columns hold
+    dotted = unsigned and form.depth in (2, 4) and 1 < height <= 2 * form.depth and channels * count >= form.lanes
     shift = 128 if dotted and stored.dtype == "int8" else 0
     count = count if dotted else 1
     sums = window.weight.sum((1, 2, 3), dtype=np.int64)

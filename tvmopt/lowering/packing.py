@@ -37,7 +37,7 @@ class Packing:
     @property
     def narrows(self) -> bool:
         """Whether several vectors of int32 are made one of bytes at a time (AVX512BW)."""
-        return self.lanes == 16 and self.depth > 1
+        return self.lanes == 16 and self.depth > 1 and self.x != "int8"
 
     @property
     def unit(self) -> int:
@@ -104,10 +104,11 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None, rows: int |
     """The packing for activations stored as ``x`` and a ``weight`` whose zero point is already subtracted.
 
     Such a weight lies in [-255, 255]. Where all of it fits int8, VNNI takes u8 x s8 in fours; otherwise, and
-    without VNNI, x86 multiplies 16-bit pairs (never ``vpmaddubsw``, whose 16-bit sums saturate). Elsewhere
-    products are summed one by one and the compiler picks the instruction; lanes are fewer where registers are. GPUs
-    multiply u8 x s8 in tiles of 32 channels by 32 elements, of whatever instruction. A weight that is not known
-    at compile time counts as one that needs 16 bits.
+    without VNNI, x86 multiplies 16-bit pairs (never ``vpmaddubsw``, whose 16-bit sums saturate). AArch64's dot product
+    takes s8 x s8 in fours, too: four vectors of sums, which make one of bytes. Elsewhere products are summed one by one
+    and the compiler picks the instruction; lanes are fewer where registers are. GPUs multiply u8 x s8 in tiles of 32
+    channels by 32 elements, of whatever instruction. A weight that is not known at compile time counts as one that
+    needs 16 bits.
 
     rows : of a matrix product. Where they are few, weights that fit 4 bits stay so, for VNNI.
     """
@@ -122,6 +123,8 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None, rows: int |
         return Packing(16, 4, "uint8", w)
     if target.llvm.mtriple.startswith("x86_64"):
         return Packing(target.vector_bytes // 4, 2, "int16", w)
+    if "dotprod" in target.features and w == "int8":
+        return Packing(16, 4, "int8", w)
     if target.vector_bytes == 4:
         return Packing(4, 1, x, w)
     cortex_m = target.llvm.mtriple.startswith("thumb")  # 8 registers of 4 sums; other CPUs have at least 16
