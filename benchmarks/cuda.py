@@ -19,8 +19,14 @@ from .command import Command, listed
 
 MODELS = ["kws", "ic", "vww", "mobilenet_v2-u8-qdq", "resnet50-s8-qdq", "bert_tiny-u8-qdq"]
 TARGETS = ["cuda/sm_80", "cuda/sm_90"]
-INSTRUCTIONS = {"mma.sync": r"\bmma\.sync", "mma.sp": r"\bmma\.sp", "dp4a": r"\bdp4a", "cp.async": r"\bcp\.async\.cg"}
-"""What kernels for int8 should have, by name, as PTX spells it."""
+INSTRUCTIONS = {
+    "mma.sync": r"\bmma\.sync",
+    "mma.sync u8 x u8": r"\bmma\.sync[\w.]*\.u8\.u8\.",
+    "mma.sp": r"\bmma\.sp",
+    "dp4a": r"\bdp4a\.u32\.s32",
+    "cp.async": r"\bcp\.async\.cg",
+}
+"""What kernels for int8 should have, by name, as PTX spells it; products of two activations are u8 x u8."""
 
 
 @dataclass(frozen=True)

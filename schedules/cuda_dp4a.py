@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from tvm import tirx
 from tvm.tirx import Stmt
 
-from ._cuda_kernel import Place, Tiles, eight_columns, run
+from ._cuda_cost import DP4A
+from ._cuda_instructions import run
+from ._cuda_kernel import Group, Place, Tiles, eight_columns
 from ._cuda_tile import STEP, Tile
 from ._tir import Expr, at, loop
 
@@ -28,42 +30,54 @@ class Dp4a:
     sums = ROWS * COLUMNS
     scratch = (ROWS + COLUMNS) * 4
 
-    def step(self, thread: Expr, c: Expr, r: Expr, x: Place, w: Place, e: Place) -> Stmt:
+    line_sums = ROWS + COLUMNS
+
+    def step(self, thread: Expr, c: Expr, r: Expr, s: Expr, x: Place, w: Place, e: Place) -> Stmt:
         """See ``Multiply``."""
         row, channel = self._place(thread)
 
         def half(h: Expr) -> Stmt:
-            return tirx.SeqStmt(
-                [
-                    loop(ROWS, lambda i: run("load16", at(r, i * 4), x(row + i * (self.tile.rows // ROWS), h))),
-                    loop(
-                        COLUMNS,
-                        lambda j: run(
-                            "load16",
-                            at(r, (ROWS + j) * 4),
-                            w(channel // STEP, self.channel_row(channel % STEP + j), h),
-                        ),
+            own = [
+                loop(ROWS, lambda i: run("move16", at(r, i * 4), x(row + i * (self.tile.rows // ROWS), h))),
+                loop(
+                    COLUMNS,
+                    lambda j: run(
+                        "move16", at(r, (ROWS + j) * 4), w(channel // STEP, self.row_channel(channel % STEP + j), h)
                     ),
-                    loop(ROWS, lambda i: loop(COLUMNS, lambda j: loop(4, lambda k: self._dot(c, r, i, j, k)))),
-                ]
-            )
+                ),
+                loop(ROWS, lambda i: loop(COLUMNS, lambda j: loop(4, lambda k: self._dot(c, r, i, j, k)))),
+            ]
+            if self.tile.bytes:
+                own.append(loop((ROWS + COLUMNS) * 4, lambda i: run("dp4a_u8", at(s, i // 4), r[i], 0x01010101)))
+            return tirx.SeqStmt(own)
 
         return loop(2, half)
 
-    def channel_row(self, channel: Expr) -> Expr:
-        """See ``eight_columns``."""
-        return eight_columns(channel)
+    def settle(self, s: Expr, rows: bool, columns: bool) -> Stmt:
+        """See ``Multiply``: every thread has summed whole rows and columns."""
+        return tirx.Evaluate(tirx.const(0))
 
-    def groups(self, thread: Expr) -> list[tuple[Expr, Expr, list[int]]]:
+    def row_channel(self, row: Expr) -> Expr:
+        """See ``eight_columns``, which is its own inverse."""
+        return eight_columns(row)
+
+    def groups(self, thread: Expr) -> list[Group]:
         """See ``Multiply``."""
         row, channel = self._place(thread)
         return [
-            (row + i * (self.tile.rows // ROWS), channel, [i * COLUMNS + j for j in range(COLUMNS)])
+            Group(
+                row + i * (self.tile.rows // ROWS),
+                channel,
+                [i * COLUMNS + j for j in range(COLUMNS)],
+                i,
+                [ROWS + j for j in range(COLUMNS)],
+            )
             for i in range(ROWS)
         ]
 
     def _dot(self, c: Expr, r: Expr, i: Expr, j: Expr, k: Expr) -> Stmt:
-        return run("dp4a", at(c, i * COLUMNS + j), r[i * 4 + k], r[(ROWS + j) * 4 + k])
+        dp4a = "dp4a_u8" if self.tile.bytes else "dp4a"
+        return run(dp4a, at(c, i * COLUMNS + j), r[i * 4 + k], r[(ROWS + j) * 4 + k])
 
     def _place(self, thread: Expr) -> tuple[Expr, Expr]:
         """The first row, and the first channel."""
@@ -73,4 +87,4 @@ class Dp4a:
 
 def rule() -> Tiles:
     """The rule of this module."""
-    return Tiles(Dp4a)
+    return Tiles(Dp4a, DP4A)

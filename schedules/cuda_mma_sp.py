@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from tvm import tirx
 from tvm.tirx import Stmt
 
-from ._cuda_kernel import Place, Tiles, run
+from ._cuda_cost import MMA_SP
+from ._cuda_instructions import run
+from ._cuda_kernel import Group, Place, Tiles
 from ._cuda_tile import STEP, Warps
 from ._tir import Expr, at, loop
 
@@ -30,7 +32,9 @@ class SparseMma(Warps):
     def scratch(self) -> int:
         return self.columns // 16 * 5 + self.rows // 8 * 4
 
-    def step(self, thread: Expr, c: Expr, r: Expr, x: Place, w: Place, e: Place) -> Stmt:
+    line_sums = 0
+
+    def step(self, thread: Expr, c: Expr, r: Expr, s: Expr, x: Place, w: Place, e: Place) -> Stmt:
         """See ``Multiply``."""
         lane, row, block = self.place(thread)
         high, wide = self.columns // 16, self.rows // 8
@@ -55,16 +59,20 @@ class SparseMma(Warps):
             ]
         )
 
-    def channel_row(self, channel: Expr) -> Expr:
-        """A lane's two channels of two products are 4 neighbours."""
-        return channel % 4 // 2 * 16 + channel % 2 * 8 + channel // 4
+    def settle(self, s: Expr, rows: bool, columns: bool) -> Stmt:
+        """See ``Multiply``: 2:4 weights are constants, whose zero points and sums are known."""
+        raise NotImplementedError
 
-    def groups(self, thread: Expr) -> list[tuple[Expr, Expr, list[int]]]:
+    def row_channel(self, row: Expr) -> Expr:
+        """A lane's two channels of two products are 4 neighbours."""
+        return row % 8 * 4 + row // 16 * 2 + row // 8 % 2
+
+    def groups(self, thread: Expr) -> list[Group]:
         """See ``Multiply``."""
         lane, row, block = self.place(thread)
         wide = self.rows // 8
         return [
-            (
+            Group(
                 row + j * 8 + lane % 4 * 2 + k,
                 (block + b) * STEP + lane // 4 * 4,
                 [((b * 2 + i // 2) * wide + j) * 4 + i % 2 * 2 + k for i in range(4)],
@@ -77,4 +85,4 @@ class SparseMma(Warps):
 
 def rule() -> Tiles:
     """The rule of this module."""
-    return Tiles(SparseMma.of, pairs=True)
+    return Tiles(SparseMma.of, MMA_SP, pairs=True)

@@ -30,13 +30,13 @@ class Library:
 
     def cuDeviceGetAttribute(self, to: Any, which: ctypes.c_int, device: Any) -> int:
         assert self.capability is not None
-        to._obj.value = self.capability[which.value - 75]
+        to._obj.value = {16: 58, 75: self.capability[0], 76: self.capability[1]}[which.value]
         return 0
 
 
 def test_what_the_driver_says(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Library(12080, (8, 9)))
-    assert driver.find() == Driver((12, 8), 89)
+    assert driver.find() == Driver((12, 8), 89, 58)
 
 
 def test_no_gpu(monkeypatch):
@@ -59,11 +59,12 @@ def test_no_driver(monkeypatch):
     [(75, "cuda/sm_75"), (80, "cuda/sm_80"), (87, "cuda/sm_86"), (89, "cuda/sm_89"), (103, "cuda/sm_100")],
 )
 def test_the_target_of_a_gpu(monkeypatch, capability, name):
-    monkeypatch.setattr(driver, "find", lambda: Driver((13, 0), capability))
-    assert target.get("cuda/host").name == name
+    monkeypatch.setattr(driver, "find", lambda: Driver((13, 0), capability, 20))
+    found = target.get("cuda/host")
+    assert (found.name, found.cuda.multiprocessors) == (name, 20)
 
 
 def test_a_gpu_older_than_all_targets(monkeypatch):
-    monkeypatch.setattr(driver, "find", lambda: Driver((13, 0), 61))
+    monkeypatch.setattr(driver, "find", lambda: Driver((13, 0), 61, 20))
     with pytest.raises(TargetError, match="as old as sm_61"):
         target.get("cuda/host")

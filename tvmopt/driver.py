@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .errors import DeviceError
 
 # CUdevice_attribute, cuda.h
-_MAJOR, _MINOR = 75, 76
+_MULTIPROCESSORS, _MAJOR, _MINOR = 16, 75, 76
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,12 @@ class Driver:
     ----------
     version    : CUDA version that it supports.
     capability : of the GPU, ten times the major version plus the minor one.
+    multiprocessors : that it has.
     """
 
     version: tuple[int, int]
     capability: int
+    multiprocessors: int
 
 
 def find() -> Driver:
@@ -41,5 +43,7 @@ def find() -> Driver:
     version = ask("cuDriverGetVersion")
     if status := cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
         raise DeviceError(f"the NVIDIA driver finds no GPU: status {status}")
-    major, minor = (ask("cuDeviceGetAttribute", ctypes.c_int(which), device) for which in (_MAJOR, _MINOR))
-    return Driver((version // 1000, version % 1000 // 10), 10 * major + minor)
+    major, minor, multiprocessors = (
+        ask("cuDeviceGetAttribute", ctypes.c_int(which), device) for which in (_MAJOR, _MINOR, _MULTIPROCESSORS)
+    )
+    return Driver((version // 1000, version % 1000 // 10), 10 * major + minor, multiprocessors)

@@ -113,16 +113,18 @@ def host() -> Target:
 
 
 def gpu() -> Target:
-    """The target that this machine's first GPU is: the latest architecture that is no later than its own.
+    """The target that this machine's first GPU is: the latest architecture that is no later than its own, with as many
+    multiprocessors as it has.
 
     Raises DeviceError without a GPU, TargetError for one that is older than all targets.
     """
     found = driver.find()
-    known = {target.cuda.number: target for target in map(read, _files().values()) if target.cuda}
+    known = {target.cuda.number: (target, target.cuda) for target in map(read, _files().values()) if target.cuda}
     fits = [number for number in known if number <= found.capability]
     if not fits:
         raise TargetError(f"there is no target for a GPU as old as sm_{found.capability}")
-    return known[max(fits)]
+    target, cuda = known[max(fits)]
+    return msgspec.structs.replace(target, cuda=msgspec.structs.replace(cuda, multiprocessors=found.multiprocessors))
 
 
 @functools.cache

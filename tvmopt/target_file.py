@@ -42,9 +42,11 @@ class Cuda(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     arch : compute capability as nvcc writes it.
+    multiprocessors : that blocks of threads are shared out among; kernels run with any other number, too.
     """
 
     arch: Annotated[str, msgspec.Meta(pattern=r"^sm_\d{2,3}$")]
+    multiprocessors: Annotated[int, msgspec.Meta(gt=0)]
 
     @property
     def number(self) -> int:

@@ -22,3 +22,11 @@ def test_build_only(shared: Path) -> None:
         assert row["kernels"] >= sum(row["instructions"][name] for name in ("mma.sync", "dp4a"))
         assert row["spilled_bytes"] == 0
         assert row["median_us"] is None
+
+
+def test_attention_is_on_tensor_cores() -> None:
+    """Of two layers, which have two products of activations each."""
+    row = cuda.measure("bert_tiny-u8-qdq", "cuda/sm_80", build_only=True)
+    assert row.instructions["mma.sync u8 x u8"] == 4
+    assert row.instructions["mma.sync"] > 4
+    assert row.spilled_bytes == 0

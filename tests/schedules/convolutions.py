@@ -32,6 +32,16 @@ def matmul(rows: int, length: int, columns: int, to_float: bool = False) -> tupl
     return MatMul(A, B, weight, bias, y, clamp), (tensor((rows, length), "int8", 2),)
 
 
+def activations(
+    a: tuple[int, ...], b: tuple[int, ...], zero_points: tuple[int, int], signed: bool = False, to_float: bool = False
+) -> tuple[Region, tuple[np.ndarray, ...]]:
+    """A product of two tensors of these shapes that are computed at run time, u8 or s8, and its factors."""
+    dtype = "int8" if signed else "uint8"
+    left, right = (QParams.per_tensor(scale, zero, dtype) for scale, zero in zip((0.1, 0.02), zero_points, strict=True))
+    y, clamp = (None, (0, 0)) if to_float else (QParams.per_tensor(1.0, 100, "uint8"), (10, 255))
+    return MatMul(left, right, None, None, y, clamp), (tensor(a, dtype, 1), tensor(b, dtype, 2))
+
+
 def in_pairs(case: tuple[Region, tuple[np.ndarray, ...]]) -> tuple[Region, tuple[np.ndarray, ...]]:
     """The same with two weights of every four 0, along the input channels."""
     region, inputs = case
@@ -76,4 +86,13 @@ PAIRS = {
     "one row": in_pairs(matmul(1, 128, 100)),
     "many rows": in_pairs(matmul(300, 192, 136)),
     "to float": in_pairs(matmul(33, 64, 50, to_float=True)),
+}
+
+ACTIVATIONS = {
+    "scores": activations((2, 3, 40, 64), (2, 3, 64, 72), (130, 121)),
+    "of weights without a zero point": activations((2, 33, 48), (2, 48, 64), (0, 120)),
+    "without zero points": activations((1, 16, 32), (1, 32, 32), (0, 0)),
+    "signed, to float": activations((5, 7), (7, 3), (5, -128), signed=True, to_float=True),
+    "one factor for several batches": activations((2, 1, 4, 33), (3, 33, 50), (7, 255)),
+    "one right factor for all": activations((2, 40, 33), (33, 50), (255, 9)),
 }

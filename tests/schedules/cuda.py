@@ -17,6 +17,7 @@ from tvmopt.quant.regions import Region
 from tvmopt.target import Target
 
 from . import gpu
+from .memory import Grid
 
 
 class Case:
@@ -49,9 +50,14 @@ class Case:
 
     def check(self, scheduled: tvm.tirx.PrimFunc | None = None) -> None:
         """Assert that a scheduled function, by default ``func``, gives the reference's result, bit for bit."""
+        result, _ = self.run(scheduled)
+        np.testing.assert_array_equal(result, self.expected)
+
+    def run(self, scheduled: tvm.tirx.PrimFunc | None = None) -> tuple[np.ndarray, list[Grid]]:
+        """What a scheduled function gives, and the grids of its kernels."""
         out = np.zeros(self.kernel.out.physical, self.kernel.out.dtype)
-        result = gpu.execute(scheduled or self.func, self.target, self.arguments, out)
-        np.testing.assert_array_equal(restore(result, self.kernel.out, self.expected.dtype), self.expected)
+        result, grids = gpu.run(scheduled or self.func, self.target, self.arguments, out)
+        return restore(result, self.kernel.out, self.expected.dtype), grids
 
 
 def cuts(case: Case, rule: str) -> list[tvm.tirx.PrimFunc]:

@@ -267,6 +267,14 @@ def kernels(func: tirx.PrimFunc, target: Target) -> tvm.ir.IRModule:
 
 def execute(func: tirx.PrimFunc, target: Target, arguments: Sequence[np.ndarray], out: np.ndarray) -> np.ndarray:
     """Run a scheduled function; ``out`` tells shape and dtype of its output."""
+    return run(func, target, arguments, out)[0]
+
+
+def run(
+    func: tirx.PrimFunc, target: Target, arguments: Sequence[np.ndarray], out: np.ndarray
+) -> tuple[np.ndarray, list[Grid]]:
+    """The same, and the grids of the kernels that ran."""
+    grids = []
     mod = kernels(func, target)
     main = mod["main"]
     given = [Memory(f"argument {i}", "given", np.ravel(array)[None]) for i, array in enumerate(arguments)]
@@ -297,8 +305,8 @@ def execute(func: tirx.PrimFunc, target: Target, arguments: Sequence[np.ndarray]
             pointers = [memory(arg) for arg in stmt.value.args]
             for each in held.values():
                 each.forget()
-            Kernel(mod[stmt.value.op], pointers)
+            grids.append(Kernel(mod[stmt.value.op], pointers).grid)
 
     visit(main.body)
     assert result.known.all(), "an element of the output was not written"
-    return result.data.reshape(out.shape)
+    return result.data.reshape(out.shape), grids

@@ -55,6 +55,7 @@ class Grid:
         self.active = np.ones(self.count, bool)
         self.memory: dict[Any, Memory] = {}
         self.pending: list[list[Callable[[], None]]] = [[]]
+        self.conflicts = 0
 
     def owner(self, memory: Memory) -> np.ndarray | int:
         return {"local": self.thread, "shared": self.block}.get(memory.scope, 0)
@@ -103,6 +104,16 @@ class Grid:
             memory.writer[owner, index] = me
 
         self.pending[-1].append(arrive)
+
+    def chunks(self, at: Pointer, lanes: np.ndarray) -> None:
+        """Count bank conflicts of 16 bytes a lane in shared memory: eight lanes at once have eight groups of banks."""
+        if at.memory.scope != "shared":
+            return
+        chunk = np.broadcast_to(at.index, self.count).reshape(-1, 8) * at.memory.data.dtype.itemsize // 16
+        chunk = np.where(np.broadcast_to(lanes, self.count).reshape(-1, 8), chunk, -1)
+        first = ~np.tril(chunk[:, :, None] == chunk[:, None, :], -1).any(2) & (chunk >= 0)
+        asked = ((chunk % 8)[:, :, None] == np.arange(8)) & first[:, :, None]
+        self.conflicts += int(np.maximum(asked.sum(1).max(1) - 1, 0).sum())
 
     def commit(self) -> None:
         assert self.active.all()

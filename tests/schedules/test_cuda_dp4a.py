@@ -7,7 +7,7 @@ import pytest
 from tvmopt import target as targets
 from tvmopt.backends.cuda import compiler
 
-from .convolutions import CASES, matmul
+from .convolutions import ACTIVATIONS, CASES, matmul
 from .cuda import Case, cuts, source
 
 TARGET = targets.get("cuda/sm_75")
@@ -18,10 +18,17 @@ def test_exact(name):
     Case(*CASES[name], TARGET).check()
 
 
+@pytest.mark.parametrize("name", ["scores", "one factor for several batches"])
+def test_products_of_activations(name):
+    case = Case(*ACTIVATIONS[name], TARGET)
+    assert "tvmopt_dp4a_u8" in case.func.script()
+    case.check()
+
+
 def test_tiles_are_exact():
     case = Case(*matmul(65, 64, 40), TARGET)
     found = cuts(case, "cuda_dp4a")
-    assert len(found) == 3 * 2
+    assert len(found) == 3 * 2 * 4 // 3
     for func in found:
         case.check(func)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from tvmopt import target as targets
 from tvmopt.backends.cuda import compiler
+from tvmopt.lowering.schedule import apply
 
-from .convolutions import CASES, matmul
+from .convolutions import ACTIVATIONS, CASES, activations, matmul
 from .cuda import Case, cuts, source
 
 TARGET = targets.get("cuda/sm_80")
@@ -20,10 +22,44 @@ def test_exact(name):
     Case(*CASES[name], TARGET).check()
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_products_of_activations(name):
+    case = Case(*ACTIVATIONS[name], TARGET)
+    assert "tvmopt_mma_u8" in case.func.script()
+    case.check()
+
+
+def test_sums_of_rows_and_columns_are_of_every_tile():
+    """The largest tiles sum in the most registers."""
+    case = Case(*activations((2, 130, 64), (2, 64, 128), (3, 5)), TARGET)
+    for rows, columns in ((128, 128), (128, 64), (64, 32), (32, 128)):
+        case.check(apply("cuda_mma", case.kernel.func, TARGET, [("rows", rows), ("columns", columns)]))
+
+
+@pytest.mark.parametrize("splits", [2, 4, 8])
+@pytest.mark.parametrize(
+    "case", [matmul(5, 2060, 36), matmul(3, 2048, 33, to_float=True)], ids=["to bytes", "to float"]
+)
+def test_split_reductions_are_exact(case, splits):
+    case = Case(*case, TARGET)
+    func = apply("cuda_mma", case.kernel.func, TARGET, [("splits", splits), ("columns", 32)])
+    result, (products, _) = case.run(func)
+    np.testing.assert_array_equal(result, case.expected)
+    assert products.count // products.threads == splits * 2
+
+
+def test_no_bank_is_asked_twice():
+    for case in (matmul(70, 96, 70), matmul(40, 32, 40)):
+        case = Case(*case, TARGET)
+        for func in cuts(case, "cuda_mma"):
+            _, grids = case.run(func)
+            assert sum(grid.conflicts for grid in grids) == 0
+
+
 def test_tiles_are_exact():
     case = Case(*matmul(70, 96, 70), TARGET)
     found = cuts(case, "cuda_mma")
-    assert len(found) == 3 * 3
+    assert len(found) == 3 * 3 * 4 // 3
     for func in found:
         case.check(func)
 
@@ -40,6 +76,17 @@ def test_instructions(arch):
         assert b"ldmatrix.sync.aligned.m8n8.x4" in kernel
         assert len(re.findall(rb"cp\.async\.cg\.shared\.global", kernel)) >= 2
         assert b"dp4a" not in kernel
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_instructions_of_attention(arch):
+    """One kernel: no sums of rows, columns or products go through memory."""
+    target = targets.get(f"cuda/{arch}")
+    code = compiler.compile(source({"kernel": Case(*ACTIVATIONS["scores"], target).func}, target), arch)
+    assert code.ptx.count(b".visible .entry") == 1
+    assert b"mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32" in code.ptx
+    assert b"dp4a.u32.u32" in code.ptx
+    assert [usage.spilled for usage in code.usage.values()] == [0]
 
 
 def test_tiles_fit_a_multiprocessor():

@@ -44,6 +44,7 @@ def copy16(grid: Any, to: Any, source: Any, inside: Any, otherwise: Any) -> None
     assert (np.broadcast_to(source.index, grid.count)[before & inside] % count == 0).all(), (
         "cp.async from an odd address"
     )
+    grid.chunks(to, before)
     fill = np.array([otherwise], np.int32).view(dtype)
     for i in range(count):
         grid.active = before & inside
@@ -59,22 +60,42 @@ def ldmatrix(grid: Any, r: Any, row: Any) -> None:
     """ldmatrix.x4 (9.7.14.5.15): lane 8 i + j points to row j of matrix i; lane l gets bytes 4 (l % 4) of row l / 4."""
     assert grid.active.all()
     assert (np.broadcast_to(row.index, grid.count) % 16 == 0).all(), "ldmatrix from an odd address"
+    grid.chunks(row, grid.active)
     matrices = _read(grid, row, 16).reshape(-1, 4, 8, 4, 4)  # [warps, matrix, row, word, byte]
     words = np.ascontiguousarray(matrices[:, :, GROUP, INDEX]).view(np.int32)[..., 0]  # [warps, matrix, lane]
     _write(grid, r, words.transpose(0, 2, 1).reshape(-1, 4))
 
 
-def mma(grid: Any, c: Any, a: Any, b: Any) -> None:
-    """mma.m16n8k32 (9.7.14.5.10), a: u8, b: s8."""
+def mma(grid: Any, c: Any, a: Any, b: Any, right: type = np.int8) -> None:
+    """mma.m16n8k32 (9.7.14.5.10), a: u8, b: s8 or u8."""
     assert grid.active.all()
     x = _bytes(_read(grid, a, 4), np.uint8)
-    w = _bytes(_read(grid, b, 2), np.int8)
+    w = _bytes(_read(grid, b, 2), right)
     A, B = np.zeros((len(x), 16, 32), np.int32), np.zeros((len(x), 32, 8), np.int32)
     for i in range(16):
         A[:, GROUP + (8 if i // 4 % 2 else 0), INDEX * 4 + i % 4 + (16 if i >= 8 else 0)] = x[:, :, i]
     for i in range(8):
         B[:, INDEX * 4 + i % 4 + (16 if i >= 4 else 0), GROUP] = w[:, :, i]
     _accumulate(grid, c, A @ B)
+
+
+def row_sum(grid: Any, s: Any) -> None:
+    """Two shfl.sync.bfly (9.7.9.6): every lane of four gets the sum of theirs."""
+    assert grid.active.all()
+    grid.store(s, _of_four(grid, s).reshape(-1))
+
+
+def column_sum(grid: Any, s: Any) -> None:
+    """The same, then two shfl.sync.idx: lane l gets the sums of lanes l % 4 * 8 and 4 more."""
+    assert grid.active.all()
+    sums = _of_four(grid, s)
+    for i in range(2):
+        grid.store(_offset(s, i), sums[:, INDEX * 8 + i * 4].reshape(-1))
+
+
+def _of_four(grid: Any, s: Any) -> np.ndarray:
+    """[warps, 32], the sums of each four lanes."""
+    return grid.load(s).reshape(-1, 8, 4).sum(2, dtype=np.int32).repeat(4, axis=1)
 
 
 def mma_sp(grid: Any, c: Any, a: Any, b: Any, e: Any) -> None:
@@ -109,24 +130,23 @@ def _accumulate(grid: Any, c: Any, product: np.ndarray) -> None:
     _write(grid, c, sums)
 
 
-def dp4a(grid: Any, c: Any, a: Any, b: Any) -> None:
-    """dp4a.u32.s32 (9.7.1.24)."""
+def dp4a(grid: Any, c: Any, a: Any, b: Any, right: type = np.int8) -> None:
+    """dp4a.u32.s32, or .u32 (9.7.1.24)."""
     x, w = (np.broadcast_to(word, grid.count).astype(np.int32)[:, None] for word in (a, b))
-    product = (np.ascontiguousarray(x).view(np.uint8).astype(np.int32) * np.ascontiguousarray(w).view(np.int8)).sum(1)
+    product = (np.ascontiguousarray(x).view(np.uint8).astype(np.int32) * np.ascontiguousarray(w).view(right)).sum(1)
     grid.store(c, grid.load(c) + product.astype(np.int32))
 
 
-def load16(grid: Any, to: Any, source: Any) -> None:
-    """A load of four words."""
-    assert (np.broadcast_to(source.index, grid.count)[grid.active] % 16 == 0).all(), "a vector at an odd address"
-    _write(grid, to, np.ascontiguousarray(_read(grid, source, 16)).view(np.int32))
-
-
 def move(grid: Any, to: Any, source: Any, size: int) -> None:
-    """A load, or a store, of one or two words."""
-    for end in (to, source):
-        assert (np.broadcast_to(end.index, grid.count)[grid.active] % size == 0).all(), "a vector at an odd address"
-    _write(grid, to, _read(grid, source, size))
+    """A load, or a store, of one, two or four words."""
+    kinds = [end.memory.data.dtype for end in (to, source)]
+    for end, dtype in zip((to, source), kinds, strict=True):
+        where = np.broadcast_to(end.index, grid.count)[grid.active]
+        assert (where * dtype.itemsize % size == 0).all(), "a vector at an odd address"
+        if size == 16:
+            grid.chunks(end, grid.active)
+    read = np.ascontiguousarray(_read(grid, source, size // kinds[1].itemsize))
+    _write(grid, to, read.view(kinds[0]))
 
 
 def fma(grid: Any, x: Any, y: Any, z: Any) -> Any:
@@ -136,14 +156,18 @@ def fma(grid: Any, x: Any, y: Any, z: Any) -> Any:
 
 FUNCTIONS = {
     "__fmaf_rn": fma,
-    "tvmopt_copy16": copy16,
+    "tvmopt_column_sum": column_sum,
     "tvmopt_commit": lambda grid: grid.commit(),
-    "tvmopt_wait": lambda grid, groups: grid.wait(int(groups)),
+    "tvmopt_copy16": copy16,
     "tvmopt_dp4a": dp4a,
+    "tvmopt_dp4a_u8": partial(dp4a, right=np.uint8),
     "tvmopt_ldmatrix": ldmatrix,
-    "tvmopt_load16": load16,
     "tvmopt_mma": mma,
     "tvmopt_mma_sp": mma_sp,
+    "tvmopt_mma_u8": partial(mma, right=np.uint8),
+    "tvmopt_move16": partial(move, size=16),
     "tvmopt_move4": partial(move, size=4),
     "tvmopt_move8": partial(move, size=8),
+    "tvmopt_row_sum": row_sum,
+    "tvmopt_wait": lambda grid, groups: grid.wait(int(groups)),
 }

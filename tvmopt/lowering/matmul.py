@@ -89,8 +89,8 @@ def epilogue_of(
 def _activations(region: MatMul, inputs: Sequence[Stored], out_shape: tuple[int, ...], target: Target) -> Kernel:
     """Both factors are packed at run time.
 
-    Where bytes are multiplied they stay as they are, and ``a_zp * sum(b) + b_zp * sum(a) - K * a_zp * b_zp`` is
-    taken off the sum of their products. Elsewhere they are centered to 16 bits first.
+    Where bytes are multiplied they stay as they are, or change their signedness, and ``a_zp * sum(b) + b_zp * sum(a) -
+    K * a_zp * b_zp`` is taken off the sum of their products. Elsewhere they are centered to 16 bits first.
     """
     sources = [te.placeholder(x.physical, x.dtype, f"x{i}") for i, x in enumerate(inputs)]
     a, b = sources[0], sources[-1]
@@ -98,8 +98,8 @@ def _activations(region: MatMul, inputs: Sequence[Stored], out_shape: tuple[int,
     form = choose(target, inputs[0].dtype, np.zeros(0))
     a_zp, b_zp = _zero_point(region, inputs[0], sources), int(as_stored(region.b, inputs[-1]).zero_point)
     correction = None
-    if form.depth == 4:
-        shift, lowered = form.shift(inputs[0].dtype), 128 if inputs[-1].dtype == "uint8" else 0
+    if form.depth >= 4:
+        shift, lowered = form.shift(inputs[0].dtype), 128 * ((inputs[-1].dtype == "uint8") - (form.w == "uint8"))
         left, right = _staged_rows(a, form, -shift), _staged_columns(b, form, lowered)
         correction = _correction(a, b, (shift, -lowered), (a_zp + shift, b_zp - lowered))
     else:
@@ -157,7 +157,7 @@ def _staged_rows(a: te.Tensor, form: Packing, zero_point: Expr) -> te.Tensor:
 
     def element(*index: Expr) -> Expr:
         value = (a(*index).astype("int32") - zero_point).astype(form.x)
-        return guarded([index[-1] < length] if padded > length else [], value, 0)
+        return guarded(_within(index[-1], length, form), value, 0)
 
     return te.compute((*lead, padded), element, name="stage")
 
@@ -170,11 +170,18 @@ def _staged_columns(b: te.Tensor, form: Packing, zero_point: int) -> te.Tensor:
     def element(*index: Expr) -> Expr:
         *batch, block, step, lane, inner = index
         k, column = step * form.depth + inner, block * form.lanes + lane
-        conditions = [k < length] if length % form.depth else []
+        conditions = _within(k, length, form)
         conditions += [column < columns] if columns % form.lanes else []
         return guarded(conditions, (b(*batch, k, column).astype("int32") - zero_point).astype(form.w), 0)
 
     return te.compute(shape, element, name="pack")
+
+
+def _within(k: Expr, length: int, form: Packing) -> list[Expr]:
+    """The condition that an element of the padded reduction exists, one for all that are read at once."""
+    if length % form.depth == 0:
+        return []
+    return [k // form.unit < length // form.unit] if length % form.unit == 0 else [k < length]
 
 
 def _broadcast(batch: Place, shape: Sequence[int]) -> list[Expr]:

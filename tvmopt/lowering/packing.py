@@ -107,16 +107,16 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None, rows: int |
     without VNNI, x86 multiplies 16-bit pairs (never ``vpmaddubsw``, whose 16-bit sums saturate). AArch64's dot product
     takes s8 x s8 in fours, too: four vectors of sums, which make one of bytes. Elsewhere products are summed one by one
     and the compiler picks the instruction; lanes are fewer where registers are. GPUs multiply u8 x s8 in tiles of 32
-    channels by 32 elements, of whatever instruction. A weight that is not known at compile time counts as one that
-    needs 16 bits.
+    channels by 32 elements, of whatever instruction, or u8 x u8 where the weight is an activation, too (``weight`` is
+    empty). A weight that is not known at compile time counts as one that needs 16 bits.
 
     rows : of a matrix product. Where they are few, weights that fit 4 bits stay so, for VNNI.
     """
     w = "int16" if weight is None else narrowest(weight)
     if target.cuda is not None:
-        if weight is None or not weight.size or w == "int16":
+        if weight is None or w == "int16":
             return Packing(4, 1, x, w)
-        return Packing(32, 32, "uint8", w)
+        return Packing(32, 32, "uint8", w if weight.size else "uint8")
     if "avx512vnni" in target.features and w == "int8":
         if rows is not None and rows <= FEW and weight is not None and weight.min() >= -8 and weight.max() <= 7:
             return Packing(16, 8, "uint8", INT4)

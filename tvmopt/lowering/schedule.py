@@ -21,13 +21,13 @@ The function is as rules get it: unscheduled, with the attribute ``tvmopt.thread
 def schedule(mod: tvm.ir.IRModule, target: Target, threads: int, decide: Decide | None = None) -> tvm.ir.IRModule:
     """Apply the rules that ``target.schedules`` names (``tvmopt.schedules.<name>.rule()``), first match wins.
 
-    Rules find the number of threads that one call may use in the function's attribute ``tvmopt.threads``.
+    Rules find the number of threads that one call may use in the function's attribute ``tvmopt.threads`` (``workers``).
     """
     mod = tvm.ir.IRModule(dict(mod.functions), attrs=mod.attrs)
     scheduled = {}
     for gv, function in mod.functions.items():
         if isinstance(function, PrimFunc):
-            function = function.with_attr("tvmopt.threads", threads)
+            function = function.with_attr("tvmopt.threads", workers(target, threads))
             found = (
                 apply(name, function, target, decide(name, function) if decide else ()) for name in target.schedules
             )
@@ -36,6 +36,11 @@ def schedule(mod: tvm.ir.IRModule, target: Target, threads: int, decide: Decide 
                 scheduled[gv] = result
     mod.update(tvm.ir.IRModule(scheduled))
     return mod
+
+
+def workers(target: Target, threads: int) -> int:
+    """How many of a target work on a call: threads of a CPU, all multiprocessors of a GPU."""
+    return threads if target.cuda is None else target.cuda.multiprocessors
 
 
 def apply(rule: str, func: PrimFunc, target: Target, decisions: Sequence[tuple[str, int]] = ()) -> PrimFunc | None:

@@ -41,11 +41,13 @@ def extract(models: Iterable[Model], target: Target, threads: int = 1, sparsity:
 def of_module(mod: tvm.ir.IRModule, target: Target, threads: int = 1) -> dict[str, Task]:
     """Tasks of a module that ``lowering.lower.functions`` gave, by the name of their function."""
     times = Counter(function for _, function in called(mod))
+    from ..lowering.schedule import workers
+
     tasks = {}
     for gv, function in mod.functions_items():
         if gv.name_hint in times:
             kind = str(function.attrs.get("tvmopt.kind", gv.name_hint.rstrip(string.digits)))
-            task = of(kind, function.with_attr("tvmopt.threads", threads), target, times[gv.name_hint])
+            task = of(kind, function.with_attr("tvmopt.threads", workers(target, threads)), target, times[gv.name_hint])
             if task is not None:
                 tasks[gv.name_hint] = task
     return tasks

@@ -141,7 +141,9 @@ def _in_pairs(
     """The choice between a weight [O, K, *taps] stored whole and in pairs, for activations of a dtype on a GPU."""
     if reason := pairs.unfit(weight, dtype, target):
         return Choice(None, f"dense: {reason}")
-    sparse, dense = (pairs.cycles(pixels, weight, groups, each) for each in (True, False))
+    assert target.cuda is not None
+    multiprocessors = target.cuda.multiprocessors
+    sparse, dense = (pairs.cycles(pixels, weight, groups, each, multiprocessors) for each in (True, False))
     why, pays = _compared("two of four", sparse, dense)
     return Choice(form(target, pairs=True) if pays else None, why)
 

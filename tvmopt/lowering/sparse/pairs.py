@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import product
-from math import ceil, prod
+from math import prod
 
 import numpy as np
 
+from ...schedules import _cuda_cost as cost
 from ...target import Target
 from ..packing import Packing, choose
 
-# Of an A100 (NVIDIA A100 Tensor Core GPU Architecture, whitepaper, 2020), for a multiprocessor and a cycle. What a
-# kernel takes besides its steps is an estimate: nothing here was fitted to measurements.
-_MULTIPROCESSORS = 108
-_MACS = {False: 2048, True: 4096}  # of 8 bits, dense and in pairs; zeros count
-_BYTES = 5120 / _MULTIPROCESSORS  # from L2
-_BEGIN = 1000  # cycles until the first stage is there and after the last one is stored
-_EPILOGUE = 0.08  # cycles for an output: ten instructions for each of 128 lanes
-
 _STEP = 64
 """Elements of the reduction that an instruction covers."""
-
-_EDGES = (128, 64, 32)
-"""Of tiles."""
 
 
 def unfit(weight: np.ndarray, stored: str, target: Target) -> str:
@@ -38,22 +27,10 @@ def unfit(weight: np.ndarray, stored: str, target: Target) -> str:
     return ""
 
 
-def cycles(pixels: int, weight: np.ndarray, groups: int, pairs: bool) -> float:
-    """Cycles of a multiprocessor for a weight [O, K, *taps], stored whole or in pairs.
-
-    Tiles are the ones of ``schedules/_cuda_tile.py``: the largest that leave one for every multiprocessor, of one
-    group's channels. A step of a tile takes as long as its multiply-adds or its bytes, whichever is slower; of pairs
-    these are half of the weight and two bits for every one that is left. Where multiprocessors have several tiles, the
-    next one begins while one ends.
-    """
+def cycles(pixels: int, weight: np.ndarray, groups: int, pairs: bool, multiprocessors: int) -> float:
+    """Cycles of a GPU for a weight [O, K, *taps], stored whole or in pairs, with the tile that its schedule takes."""
     outputs, *reduction = weight.shape
-    edges = product(_EDGES, _EDGES if groups == 1 else _EDGES[-1:])
-    tiles = sorted(edges, key=lambda tile: (prod(tile), -sum(tile), tile), reverse=True)
-    counts = [ceil(pixels / rows) * ceil(outputs / columns) for rows, columns in tiles]
-    at = next((i for i, count in enumerate(counts) if count >= _MULTIPROCESSORS), -1)
-    rows, columns = tiles[at]
-    channel = _STEP // 2 + _STEP // 8 if pairs else _STEP  # bytes
-    read = min(rows, pixels) * _STEP + columns * channel
-    step = max(rows * columns * _STEP / _MACS[pairs], read / _BYTES)
-    tile = prod(reduction) / _STEP * step + rows * columns * _EPILOGUE
-    return _BEGIN + ceil(counts[at] / _MULTIPROCESSORS) * tile
+    steps = -(-prod(reduction) // (_STEP if pairs else _STEP // 2))
+    macs = cost.MMA_SP if pairs else cost.MMA
+    shape = cost.Shape(1, pixels, outputs, steps, groups > 1, pairs, macs=macs)
+    return cost.cycles(shape, cost.best(shape, multiprocessors), multiprocessors)
