@@ -1,8 +1,8 @@
-"""Tensor intrinsics of AVX2 and AVX512 that interleave vectors: products with pixels side by side (see ``_sparse``).
+"""Tensor intrinsics that interleave vectors: products with pixels side by side (see ``_sparse``).
 
 A form is the int32 ``lanes`` of a vector and the ``depth``, inputs that a multiply-add sums in each; a tile is a vector
-of an input's elements, ``lanes * depth`` pixels. The only shuffles are unpacks, one instruction each, which interleave
-halves of every 128 bits.
+of an input's elements, ``lanes * depth`` pixels. The only shuffles are unpacks (NEON's zip), one instruction each,
+which interleave halves of every 128 bits.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tvm.script import tirx as T
 from tvm.tirx import Buffer, Expr, Ramp, Shuffle, const
 from tvm.tirx.script import builder
 
+from . import _neon
 from ._intrinsics import register, step
 
 COLUMNS, ROWS = 16, 4
@@ -22,20 +23,25 @@ COLUMNS, ROWS = 16, 4
 _PACKS = {16: "llvm.x86.avx512.{}.512", 8: "llvm.x86.avx2.{}"}
 
 
-def operands(depth: int) -> tuple[str, str]:
+def stored(lanes: int) -> str:
+    """The dtype of activations in memory."""
+    return "int8" if lanes == _neon.LANES else "uint8"
+
+
+def operands(lanes: int, depth: int) -> tuple[str, str]:
     """The dtypes of inputs and weights that are multiplied and summed in so many at a time."""
-    return ("uint8", "int8") if depth == 4 else ("int16", "int16")
+    return (stored(lanes), "int8") if depth == 4 else ("int16", "int16")
 
 
 @cache
 def columns(lanes: int, depth: int) -> str:
     """16 columns of bytes of a tile's rows, transposed, in the dtype that is multiplied."""
-    pixels, (x, _) = lanes * depth, operands(depth)
+    pixels, byte, (x, _) = lanes * depth, stored(lanes), operands(lanes, depth)
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (pixels, COLUMNS), "uint8", strides=[lead, 1], offset_factor=1)
+        A = T.match_buffer(a, (pixels, COLUMNS), byte, strides=[lead, 1], offset_factor=1)
         B = T.match_buffer(b, (COLUMNS, pixels), x, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
             T.reads(A[0:pixels, 0:COLUMNS])
@@ -48,14 +54,14 @@ def columns(lanes: int, depth: int) -> str:
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (pixels, COLUMNS), "uint8", strides=[lead, 1], offset_factor=1)
+        A = T.match_buffer(a, (pixels, COLUMNS), byte, strides=[lead, 1], offset_factor=1)
         B = T.match_buffer(b, (COLUMNS, pixels), x, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
             T.reads(A[0:pixels, 0:COLUMNS])
             T.writes(B[0:COLUMNS, 0:pixels])
             _columns(A, B)
 
-    return register(f"tvmopt.columns.16x{pixels}.{x}", description, implementation)
+    return register(f"tvmopt.columns.16x{pixels}.{byte}.{x}", description, implementation)
 
 
 def _as(value: Expr, dtype: str) -> Expr:
@@ -66,7 +72,7 @@ def _columns(a: Buffer, b: Buffer) -> None:
     pixels, dtype = int(a.shape[0]), str(b.dtype)
 
     def quarters(i: int) -> Expr:
-        rows = [a.vload([first + i, 0], "uint8x16") for first in range(0, pixels, COLUMNS)]
+        rows = [a.vload([first + i, 0], f"{a.dtype}x16") for first in range(0, pixels, COLUMNS)]
         return _bind(shuffle(rows, range(pixels)) if len(rows) > 1 else rows[0])
 
     vectors = [quarters(i) for i in range(COLUMNS)]
@@ -74,14 +80,14 @@ def _columns(a: Buffer, b: Buffer) -> None:
         pairs = zip(vectors[:8], vectors[8:], strict=True)
         vectors = [_bind(unpacked(x, y, 1, high)) for x, y in pairs for high in (False, True)]
     for k, vector in enumerate(vectors):
-        value = vector if dtype == "uint8" else T.cast(vector, f"{dtype}x{pixels}")
+        value = vector if dtype == str(a.dtype) else T.cast(vector, f"{dtype}x{pixels}")
         builder.buffer_store(b, value, [k, _ramp(0, pixels)])
 
 
 @cache
 def multiply_add(lanes: int, depth: int) -> str:
     """Sums of 4 outputs for a tile, in the order in which rows of inputs come when they are interleaved."""
-    pixels, (x, w) = lanes * depth, operands(depth)
+    pixels, (x, w) = lanes * depth, operands(lanes, depth)
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
@@ -125,11 +131,17 @@ def _multiply_add(a: Buffer, b: Buffer, c: Buffer, lanes: int) -> None:
     depth, pixels = (int(extent) for extent in a.shape)
     rows = [_bind(a.vload([i, 0], f"{a.dtype}x{pixels}")) for i in range(depth)]
     inputs = _transposed(rows) if depth == 4 else [_bind(unpacked(*rows, 1, high)) for high in (False, True)]
+    neon = lanes == _neon.LANES
+    four = _bind(T.reinterpret(b.vload([0, 0], "int8x16"), dtype="int32x4")) if neon else None  # sdot takes any of them
     for o in range(ROWS):
-        w = T.broadcast(T.reinterpret(b.vload([o, 0], f"{b.dtype}x{depth}"), dtype="int32"), lanes)
+        if four is None:
+            w = T.broadcast(T.reinterpret(b.vload([o, 0], f"{b.dtype}x{depth}"), dtype="int32"), lanes)
+        else:
+            w = shuffle([four], [o] * lanes)
         w = _bind(T.reinterpret(w, dtype=f"{b.dtype}x{pixels}"))
         for v, x in enumerate(inputs):
-            total = step(lanes, depth, c.vload([o, v * lanes], f"int32x{lanes}"), x, w)
+            sums = c.vload([o, v * lanes], f"int32x{lanes}")
+            total = _neon.step(sums, x, w) if neon else step(lanes, depth, sums, x, w)
             builder.buffer_store(c, total, [o, _ramp(v * lanes, lanes)])
 
 
@@ -150,10 +162,10 @@ def narrow(lanes: int, depth: int) -> str:
                 with T.sblock("element"):
                     vp = T.axis.remap("S", [p])
                     C[0, vp] = (
-                        T.max(T.min(A[0, vp] + B[0], B[2]), B[1])
-                        + T.shift_left(T.max(T.min(A[1, vp] + B[0], B[2]), B[1]), 8)
-                        + T.shift_left(T.max(T.min(A[2, vp] + B[0], B[2]), B[1]), 16)
-                        + T.shift_left(T.max(T.min(A[3, vp] + B[0], B[2]), B[1]), 24)
+                        T.bitwise_and(T.max(T.min(A[0, vp] + B[0], B[2]), B[1]), 255)
+                        + T.shift_left(T.bitwise_and(T.max(T.min(A[1, vp] + B[0], B[2]), B[1]), 255), 8)
+                        + T.shift_left(T.bitwise_and(T.max(T.min(A[2, vp] + B[0], B[2]), B[1]), 255), 16)
+                        + T.shift_left(T.bitwise_and(T.max(T.min(A[3, vp] + B[0], B[2]), B[1]), 255), 24)
                     )
 
     @T.prim_func(s_tir=True, private=True)
@@ -164,7 +176,7 @@ def narrow(lanes: int, depth: int) -> str:
         with T.sblock("root"):
             T.reads(A[0:ROWS, 0:pixels], B[0:3])
             T.writes(C[0, 0:pixels])
-            _narrow(A, B, C, lanes)
+            _narrow_rows(A, B, C) if lanes == _neon.LANES else _narrow(A, B, C, lanes)
 
     return register(f"tvmopt.narrow.4x{pixels}", description, implementation)
 
@@ -187,6 +199,23 @@ def _narrow(a: Buffer, limits: Buffer, b: Buffer, lanes: int) -> None:
         bytes_ = T.max(T.min(packed("packuswb", f"uint8x{4 * lanes}", *moved), high), low)
         value = T.reinterpret(shuffle([bytes_], order), dtype=f"int32x{lanes}")
         builder.buffer_store(b, value, [0, _ramp(first, lanes)])
+
+
+def _narrow_rows(a: Buffer, limits: Buffer, b: Buffer) -> None:
+    """See ``narrow``. NEON narrows half a vector at a time, saturating too, which leaves elements in order."""
+    pixels = int(a.shape[1])
+    zero_point = T.broadcast(T.cast(limits[0], "int16"), 8)
+    low, high = (T.broadcast(T.cast(limits[i], "int8"), pixels) for i in (1, 2))
+
+    def bytes_(row: int) -> Expr:
+        words = []
+        for first in range(0, pixels, 8):
+            parts = [_neon.narrow(a.vload([row, first + i], "int32x4")) for i in (0, 4)]
+            words.append(T.call_llvm_pure_intrin("int16x8", "llvm.sadd.sat", shuffle(parts, range(8)), zero_point))
+        return _bind(T.max(T.min(shuffle([_neon.narrow(word) for word in words], range(pixels)), high), low))
+
+    for i, vector in enumerate(_transposed([bytes_(row) for row in range(ROWS)])):
+        builder.buffer_store(b, T.reinterpret(vector, dtype="int32x4"), [0, _ramp(4 * i, 4)])
 
 
 @cache

@@ -1,9 +1,11 @@
-"""Tensor intrinsic of AArch64's dot product: ``acc[lane] += sum(x[i] * w[lane][i] for i in range(4))``, s8 x s8."""
+"""Instructions of AArch64, and the tensor intrinsic of its dot product, s8 x s8:
+``acc[lane] += sum(x[i] * w[lane][i] for i in range(4))``."""
 
 from __future__ import annotations
 
 from functools import cache
 
+from tvm import DataType
 from tvm.script import tirx as T
 from tvm.tirx import Buffer, Expr
 from tvm.tirx.script import builder
@@ -49,6 +51,14 @@ def _broadcast(x: Buffer, w: Buffer, sums: Buffer) -> None:
     for first in range(0, int(sums.shape[0]), LANES):
         total = step(sums.vload([first], "int32x4"), four, w.vload([first, 0], "int8x16"))
         builder.buffer_store(sums, total, [T.ramp(first, 1, LANES)])
+
+
+def narrow(value: Expr) -> Expr:
+    """Elements of 32 or 16 bits as half as many bits, saturated."""
+    dtype = DataType(str(value.ty))
+    lanes, bits = int(dtype.lanes), int(dtype.bits)
+    call = f"llvm.aarch64.neon.sqxtn.v{lanes}i{bits // 2}"
+    return T.call_llvm_pure_intrin(f"int{bits // 2}x{lanes}", call, value)
 
 
 def step(acc: Expr, x: Expr, w: Expr) -> Expr:

@@ -10,7 +10,7 @@ from ._common import parallel
 
 
 def schedule(func: PrimFunc) -> Schedule:
-    """The scheduled function, for AVX2 and AVX512."""
+    """The scheduled function, for AVX2, AVX512 and AArch64's dot product."""
     sch = Schedule(func)
     parallel(sch, func, sch.get_loops(sch.get_sblock("tile"))[0])
     acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
@@ -20,7 +20,7 @@ def schedule(func: PrimFunc) -> Schedule:
     sch.tensorize(acc, _interleave.multiply_add(*form))
     words, (result,) = sch.get(out).reads[0].region[0].extent, sch.get(out).writes
     dtype = str(result.source.dtype)
-    if dtype == "uint8":
+    if dtype != "float32":
         sch.tensorize(sch.get_sblock("bytes"), _interleave.narrow(*form))
     sch.tensorize(out, _interleave.rows(*form, dtype, int(words)))
     return sch

@@ -6,7 +6,7 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from . import _contraction, _neon
+from . import _contraction, _neon, _sparse
 from ._common import Product
 
 TILES = 8
@@ -14,12 +14,14 @@ TILES = 8
 
 
 class Rule:
-    """Takes contractions whose products are packed in fours."""
+    """Takes contractions whose products are packed in fours, and sparse products."""
 
     version = 1
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None when it is something else."""
+        if func.attrs is not None and func.attrs.get("tvmopt.op") == "sparse":
+            return _sparse.schedule(func)
         product = Product.of(func)
         if product is None or product.op != "contraction" or product.depth != 4:
             return None

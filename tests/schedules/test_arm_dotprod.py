@@ -1,4 +1,4 @@
-"""Products by AArch64's dot product equal the reference, on an emulated CPU."""
+"""Products by AArch64's dot product, dense and sparse, equal the reference on an emulated CPU."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.lowering.sparse import test_lower as sparse
 from tests.lowering.strategies import activation_matmuls, convolutions, matmuls, tensor
 from tests.lowering.test_residual import residuals
 from tvmopt import target as targets
 from tvmopt.lowering.dispatch import lower
 from tvmopt.lowering.kernel import Stored
+from tvmopt.lowering.packing import narrowest
 from tvmopt.lowering.schedule import apply
 from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import MatMul
+from tvmopt.quant.slicing import centered
 
 from .emulated import check
 
+
+def unary(cases):
+    return cases.map(lambda case: (case[0], (case[1],)))
+
+
 REGIONS = {  # and how many are run together
-    "convolutions": (convolutions().map(lambda case: (case[0], (case[1],))), 10),
+    "convolutions": (unary(convolutions()), 10),
     "products": (matmuls() | activation_matmuls(), 10),
     "residuals": (residuals(), 2),  # rejects what it draws now and then, and all others with it
 }
@@ -32,6 +40,14 @@ TARGET = targets.get("arm/cortex-a76")
 def test_random_regions(kind, data):
     regions, count = REGIONS[kind]
     check([data.draw(regions) for _ in range(count)], TARGET)
+
+
+@pytest.mark.parametrize("cases", [sparse.matmuls(), sparse.convolutions()], ids=["products", "convolutions"])
+@given(data=st.data())
+@settings(max_examples=3, deadline=None, phases=[Phase.generate])
+def test_random_sparse_regions(cases, data):
+    narrow = cases.filter(lambda case: narrowest(centered(case[0])) == "int8")
+    check([data.draw(unary(narrow)) for _ in range(8)], TARGET, sparse.forced("groups"))
 
 
 @pytest.mark.parametrize(("zero_point", "taken"), [(0, True), (-100, False)])

@@ -16,6 +16,7 @@ from tests.lowering.harness import RUNNABLE, VNNI, check, needs_vnni
 from tests.lowering.strategies import clamps, modes, outputs_for, params, tensor, weights
 from tvmopt import target as targets
 from tvmopt.lowering import lower, sparse
+from tvmopt.lowering.dispatch import activation
 from tvmopt.lowering.kernel import Kernel, Stored
 from tvmopt.lowering.sparse import cost
 from tvmopt.quant.params import QParams
@@ -177,14 +178,18 @@ AMX = "x86/sapphirerapids"
         (0.9, "x86/avx2", True),
         (0.1, "x86/avx2", False),
         (0.9, "x86/generic", False),
+        (0.9, "arm/cortex-a76", True),
+        (0.1, "arm/cortex-a76", False),
+        (0.9, "arm/cortex-a72", False),
         (0.75, VNNI, True),
         (0.75, AMX, False),
         (0.98, AMX, True),
     ],
 )
 def test_dense_competes(zeros, name, taken):
-    held = (Stored((128, 512), "uint8"),)
-    choice = sparse.lower(product(zeros), held, (128, 256), targets.get(name))
+    target = targets.get(name)
+    held = (Stored((128, 512), activation("uint8", target)),)
+    choice = sparse.lower(product(zeros), held, (128, 256), target)
     assert (choice is not None and choice.kernel is not None) == taken
 
 

@@ -84,7 +84,7 @@ class Phases:
 
 
 def convolution(phases: Phases, batch: int, border: int, steps: int, epilogue: Epilogue) -> tvm.tirx.PrimFunc:
-    """The function of (x uint8 [N, H, W, C], begins, inputs, values, *constants) with output [N, OH, OW, O].
+    """The function of (x [N, H, W, C], begins, inputs, values, *constants) with output [N, OH, OW, O].
 
     border : value of x around the image.
     steps  : of all groups; inputs lie at ``phases.offsets()``.
@@ -94,12 +94,12 @@ def convolution(phases: Phases, batch: int, border: int, steps: int, epilogue: E
     total, held = phases.positions, max(phases.held, form.pixels)
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_attr({"tirx.noalias": True, "tvmopt.op": "sparse"})
-        x = T.arg("x", T.buffer((batch, *window.image, channels), "uint8"))
+        x = T.arg("x", T.buffer((batch, *window.image, channels), form.stored))
         weight = Weight.declare(outputs, steps, epilogue, form)
         y = T.arg("y", T.buffer((batch, *window.size, outputs), epilogue.dtype))
         with T.serial(batch) as loop, T.sblock("image"):
             n = T.axis.spatial(batch, loop)
-            padded = T.sblock_alloc_buffer((held, channels), "uint8")
+            padded = T.sblock_alloc_buffer((held, channels), form.stored)
             staged = T.sblock_alloc_buffer((channels, phases.length), form.x)
             result = T.sblock_alloc_buffer((max(total, form.pixels), outputs), epilogue.dtype)
 

@@ -1,4 +1,4 @@
-"""Cycles that a product takes, dense and sparse, on one core (fitted to Zen 5)."""
+"""Cycles that a product takes, dense and sparse, on one core: fitted to Zen 5; on AArch64, to instructions in QEMU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...target import Target
-from .form import AVX2, AVX512, VNNI, Form
+from .form import AVX2, AVX512, DOTPROD, VNNI, Form
 from .slices import DEPTH, LANES
 
 DENSEST = 0.75
@@ -39,6 +39,7 @@ _RATES = {
     VNNI: _Rates(118, 0.17, (9.3, 12.0, 12.5), (5, 8), (10, 13)),
     AVX512: _Rates(50, 0.15, (5.8, 7.0, 8.5), (4, 7), (4, 6)),
     AVX2: _Rates(23.8, 0.4, (5.5, 7.5, 8.5), (2.3, 4), (3.5, 5)),
+    DOTPROD: _Rates(8.9, 1.7, (36, 36, 36), (10, 21), (43, 46)),
 }
 
 

@@ -20,18 +20,19 @@ class Form:
     ----------
     lanes : int32 sums in a vector.
     depth : inputs that one step multiplies: what a 32-bit lane holds.
+    x     : the dtype in which they are multiplied.
     """
 
     lanes: int
     depth: int
+    x: str
 
     @staticmethod
     def of(target: Target, stored: str, weight: np.ndarray) -> Form | None:
         """What the target has for activations stored so and a centered weight; None for nothing (SSE2, other CPUs)."""
         packing = choose(target, stored, weight)
-        if stored != "uint8" or packing.depth not in (2, 4) or packing.lanes not in (8, 16):
-            return None
-        return Form(packing.lanes, packing.depth)
+        form = _FORMS.get((packing.lanes, packing.depth, packing.x))
+        return form if form is not None and stored == form.stored else None
 
     @property
     def pixels(self) -> int:
@@ -39,14 +40,14 @@ class Form:
         return self.lanes * self.depth
 
     @property
-    def x(self) -> str:
-        """The dtype in which inputs are multiplied."""
-        return "uint8" if self.depth == 4 else "int16"
+    def stored(self) -> str:
+        """The dtype of activations in memory."""
+        return "int8" if self.x == "int8" else "uint8"
 
     @property
     def w(self) -> str:
         """The dtype of weights."""
-        return "int8" if self.depth == 4 else "int16"
+        return "int16" if self.x == "int16" else "int8"
 
     def count(self, pixels: int) -> int:
         """Tiles that cover ``pixels``."""
@@ -59,12 +60,20 @@ class Form:
 
     def pixel(self, place: Expr) -> Expr:
         """Whose sum comes at a place of a tile: interleaving as many rows as ``depth`` takes 4 pixels of each 128 bits
-        in turn."""
+        in turn, which of a single 128 bits are in order."""
+        if self.lanes == 4:
+            return place
         return place % self.lanes // 4 * (4 * self.depth) + place // self.lanes * 4 + place % 4
 
     def place(self, pixel: Expr) -> Expr:
         """Where the sum of a pixel comes."""
+        if self.lanes == 4:
+            return pixel
         return pixel % (4 * self.depth) // 4 * self.lanes + pixel // (4 * self.depth) * 4 + pixel % 4
 
 
-VNNI, AVX512, AVX2 = Form(16, 4), Form(16, 2), Form(8, 2)
+VNNI, AVX512, AVX2 = Form(16, 4, "uint8"), Form(16, 2, "int16"), Form(8, 2, "int16")
+DOTPROD = Form(4, 4, "int8")
+
+_FORMS = {**{(form.lanes, form.depth, form.x): form for form in (VNNI, AVX512, AVX2)}, (16, 4, "int8"): DOTPROD}
+"""By the ``Packing`` of dense weights, which has four vectors of NEON side by side."""

@@ -12,7 +12,7 @@ from .tile import Weight, copy, multiply, stage
 
 
 def product(shape: tuple[int, int, int], steps: int, epilogue: Epilogue, form: Form) -> tvm.tirx.PrimFunc:
-    """The function of (x uint8 [M, K], begins, inputs, values, *constants of the epilogue) with output [M, O].
+    """The function of (x [M, K], begins, inputs, values, *constants of the epilogue) with output [M, O].
 
     shape : M, K, O; the last two multiples of ``COLUMNS``.
     steps : of all groups; input k lies at ``k * form.pixels``.
@@ -20,12 +20,12 @@ def product(shape: tuple[int, int, int], steps: int, epilogue: Epilogue, form: F
     pixels, length, outputs = shape
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_attr({"tirx.noalias": True, "tvmopt.op": "sparse"})
-        x = T.arg("x", T.buffer((pixels, length), "uint8"))
+        x = T.arg("x", T.buffer((pixels, length), form.stored))
         weight = Weight.declare(outputs, steps, epilogue, form)
         y = T.arg("y", T.buffer((pixels, outputs), epilogue.dtype))
         source, result = x, y
         if pixels < form.pixels:
-            source = T.sblock_alloc_buffer((form.pixels, length), "uint8")
+            source = T.sblock_alloc_buffer((form.pixels, length), form.stored)
             result = T.sblock_alloc_buffer((form.pixels, outputs), epilogue.dtype)
             copy("pad", (pixels, length), source, lambda *place: x[place])
         with T.serial(form.count(pixels)) as loop, T.sblock("tile"):

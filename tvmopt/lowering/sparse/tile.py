@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
+import numpy as np
 from tvm import tirx
 from tvm.tirx.script import builder as T
 
@@ -134,7 +135,9 @@ def _pack(sums: tirx.Buffer, weight: Weight, group: Expr, packed: tirx.Buffer, o
     epilogue, pixels, lanes = weight.epilogue, weight.form.pixels, weight.form.lanes
     scaled = T.sblock_alloc_buffer((ROWS, pixels), "int32", scope="local")
     limits = T.sblock_alloc_buffer((3,), "int32", scope="local")
-    value, applied = (epilogue.scaled, epilogue.limits) if epilogue.bounded else (epilogue, (0, 0, 255))
+    info = np.iinfo(weight.form.stored)
+    unlimited = (0, int(info.min), int(info.max))
+    value, applied = (epilogue.scaled, epilogue.limits) if epilogue.bounded else (epilogue, unlimited)
     for i, limit in enumerate(applied):
         T.buffer_store(limits, tirx.const(limit, "int32"), [i])
     with T.unroll(ROWS) as row, T.unroll(weight.form.depth) as vector, T.vectorized(lanes) as lane:
@@ -146,7 +149,7 @@ def _pack(sums: tirx.Buffer, weight: Weight, group: Expr, packed: tirx.Buffer, o
         with T.serial(pixels) as p, T.sblock("element"):
             p = T.axis.spatial(pixels, p)
             parts = [tirx.max(tirx.min(scaled[row, p] + limits[0], limits[2]), limits[1]) for row in range(ROWS)]
-            T.buffer_store(packed, reduce(add, (part << (8 * i) for i, part in enumerate(parts))), [own, p])
+            T.buffer_store(packed, reduce(add, ((part & 255) << (8 * i) for i, part in enumerate(parts))), [own, p])
 
 
 def _unpack(packed: tirx.Buffer, y: tirx.Buffer, first: Expr, channel: Expr, form: Form) -> None:
