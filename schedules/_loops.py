@@ -17,6 +17,7 @@ from tvm.tirx import IntImm, IterVar, PrimFunc, Var
 from tvm.tirx.analysis import undefined_vars
 from tvm_ffi import structural_equal, structural_walk
 
+from . import _planes
 from ._common import Decisions, copy, parallel
 
 LANES = 16
@@ -61,7 +62,7 @@ def schedule(func: PrimFunc, target: Target, tunable: bool) -> Schedule:
         step = Step(decisions.pick("lanes", wide, (8, 16, 32, 64)), decisions.pick("vectors", 1, (1, 2, 4)))
     for block in blocks:
         if not sums(sch, block):
-            _map(sch, func, block, step, decisions)
+            _map(sch, func, block, target, step, decisions)
         elif (vector := vector_axis(sch, block)) is not None:
             _reduce_in_columns(sch, func, block, vector, step, decisions)
         elif sums_along_rows(sch, block):
@@ -137,7 +138,7 @@ def _flat(sch: Schedule, block: SBlockRV) -> bool:
     return not sums(sch, block) and all(structural_equal(place, varying[0]) for place in varying)
 
 
-def _map(sch: Schedule, func: PrimFunc, block: SBlockRV, step: Step, decisions: Decisions) -> None:
+def _map(sch: Schedule, func: PrimFunc, block: SBlockRV, target: Target, step: Step, decisions: Decisions) -> None:
     """Vectorize an elementwise block along the axis in which its output is contiguous."""
     loops = sch.get_loops(block)
     if not loops:
@@ -160,7 +161,9 @@ def _map(sch: Schedule, func: PrimFunc, block: SBlockRV, step: Step, decisions: 
         sch.unroll(vector)
         sch.vectorize(lane)
         sch.annotate(inner, "pragma_loop_partition_hint", 1)
-    elif not flat and (other := _read_along(sch, block)) is not None:
+    elif not flat and _planes.takes(sch, block, other := _read_along(sch, block), target):
+        outer = _planes.schedule(sch, block)
+    elif not flat and other is not None:
         outer, inner = _tile(sch, block, loops, other, decisions)
     parallel(sch, func, sch.fuse(*outer) if outer else inner)
 

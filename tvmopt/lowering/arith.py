@@ -111,10 +111,15 @@ def fma(x: Expr, factor: Expr, addend: Expr, target: Target) -> Expr:
     """
     if target.cuda is not None:
         return tirx.call_pure_extern("float32", "__fmaf_rn", x, factor, addend)
-    if _FUSED & set(map(str, codegen.llvm_get_cpu_features(target.tvm()))):
+    if fuses(target):
         return tirx.call_llvm_pure_intrin("float32", "llvm.fma", x, factor, addend)
     wide = [value.astype("float64") for value in (x, factor, addend)]
     return (wide[0] * wide[1] + wide[2]).astype("float32")
+
+
+def fuses(target: Target) -> bool:
+    """Whether a CPU has an instruction for ``fma``."""
+    return bool(_FUSED & set(map(str, codegen.llvm_get_cpu_features(target.tvm()))))
 
 
 def shift(clamp: Clamp, by: int) -> Clamp:

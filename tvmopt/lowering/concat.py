@@ -44,7 +44,7 @@ def _(region: Concat, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], ta
                 value = tensor[tuple(place)]
                 if not params.same(y):
                     real = dequantized(value, scale[i, 0], zero_point[i, 0])
-                    value = quantized(real, scale[i, 1], zero_point[i, 1], out.dtype)
+                    value = quantized(real / scale[i, 1], zero_point[i, 1], out.dtype)
                 T.buffer_store(result, value, [at + begin if k == axis else at for k, at in enumerate(place)])
             begin += held.physical[axis]
     return Kernel(builder.get(), (scales, zero_points), out)

@@ -17,7 +17,8 @@ def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     def compute(x: te.Tensor, scale: te.Tensor, zero_point: te.Tensor) -> te.Tensor:
         def element(*index: te.Var) -> te.Expr:
             channel = _channel(scale, index, call)
-            return quantized(x[index], scale[channel], zero_point[channel].astype("int32"), str(call.attrs.out_dtype))
+            quotient = x[index].astype("float32") / scale[channel]
+            return quantized(quotient, zero_point[channel].astype("int32"), str(call.attrs.out_dtype))
 
         return te.compute(x.shape, element, "quantized")
 

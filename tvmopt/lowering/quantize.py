@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from tvm import te
+from tvm import te, tirx
 
 from ..quant.params import QParams
 from ..quant.regions import Dequantize, Quantize
 from ..target import Target
-from .arith import Expr, centered, saturate
+from .arith import Expr, centered, fma, fuses, saturate
 from .dispatch import activation, as_stored, lower
 from .kernel import Kernel, Stored
+from .reciprocal import reciprocal
 
 
-def quantized(x: Expr, scale: Expr, zero_point: Expr, dtype: str) -> Expr:
-    """One element of ``reference.quantize``."""
+def quantized(quotient: Expr, zero_point: Expr, dtype: str) -> Expr:
+    """One element of ``reference.quantize``, from x / scale."""
     info = np.iinfo(dtype)
-    return saturate(x.astype("float32") / scale, zero_point, int(info.min), int(info.max), dtype)
+    return saturate(quotient, zero_point, int(info.min), int(info.max), dtype)
 
 
 def dequantized(x: Expr, scale: Expr, zero_point: Expr) -> Expr:
@@ -28,27 +31,41 @@ def dequantized(x: Expr, scale: Expr, zero_point: Expr) -> Expr:
 def _(region: Quantize, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Kernel:
     (held,) = inputs
     out = Stored(out_shape, activation(str(region.y.dtype), target), held.channels_last)
-    return _elementwise(held, out, as_stored(region.y, out), quantize=True)
+    params = as_stored(region.y, out)
+    factors = reciprocal(params) if target.vector_bytes > 4 and fuses(target) else None
+
+    def element(x: Expr, zero_point: Expr, *scale: Expr) -> Expr:
+        if factors is None:
+            return quantized(x / scale[0], zero_point, out.dtype)
+        high, low = scale
+        return quantized(fma(x, high, x * low, target), zero_point, out.dtype)
+
+    return _elementwise(held, out, params, factors or (params.scale.reshape(-1),), element)
 
 
 @lower.register
 def _(region: Dequantize, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Kernel:
     (held,) = inputs
-    return _elementwise(
-        held, Stored(out_shape, "float32", held.channels_last), as_stored(region.x, held), quantize=False
-    )
+    params = as_stored(region.x, held)
+
+    def element(x: Expr, zero_point: Expr, scale: Expr) -> Expr:
+        return dequantized(x, scale, zero_point)
+
+    out = Stored(out_shape, "float32", held.channels_last)
+    return _elementwise(held, out, params, (params.scale.reshape(-1),), element)
 
 
-def _elementwise(held: Stored, out: Stored, params: QParams, quantize: bool) -> Kernel:
-    constants = (params.scale.reshape(-1), params.zero_point.reshape(-1).astype(np.int32))
-    x = te.placeholder(held.physical, held.dtype, "x")
-    scale = te.placeholder(constants[0].shape, "float32", "scale")
-    zero_point = te.placeholder(constants[1].shape, "int32", "zero_point")
+def _elementwise(
+    held: Stored, out: Stored, params: QParams, scales: tuple[np.ndarray, ...], element: Callable[..., Expr]
+) -> Kernel:
+    """element : of x, the zero point and ``scales`` of its channel."""
+    constants = (params.zero_point.reshape(-1).astype(np.int32), *scales)
+    shape = [tirx.const(extent, "int64") for extent in held.physical]  # as Relax has it, which fuses this with its own
+    x = te.placeholder(shape, held.dtype, "x")
+    given = [te.placeholder(constant.shape, constant.dtype.name, "scale") for constant in constants]
 
-    def element(*place: Expr) -> Expr:
+    def at(*place: Expr) -> Expr:
         channel = 0 if params.axis is None else out.logical(place)[params.axis]
-        operands = x[place], scale[channel], zero_point[channel]
-        return quantized(*operands, out.dtype) if quantize else dequantized(*operands)
+        return element(x[place], *(constant[channel] for constant in given))
 
-    y = te.compute(out.physical, element, "y")
-    return Kernel(te.create_prim_func([x, scale, zero_point, y]), constants, out)
+    return Kernel(te.create_prim_func([x, *given, te.compute(shape, at, "y")]), constants, out)

@@ -10,7 +10,7 @@ from tvm.ir import Call, GlobalVar, IRModule, Tuple, TupleGetItem
 from tvm.tirx import IntImm
 
 from ..quant.params import QParams
-from ..quant.regions import Conv, Pool, Region, Residual
+from ..quant.regions import Conv, Dequantize, Pool, Quantize, Region, Residual
 from ..quant.relax_form import from_function
 from ..quant.relax_form.scope import constant
 from ..quant.subgraphs import channels_last, is_subgraph
@@ -24,8 +24,8 @@ from .packing import choose
 from .storage import Value, fetch, original
 from .widen import widened, widths
 
-OPAQUE = 8
-"""Relax's operator pattern of a function that is not fused with others."""
+ELEMENTWISE, OPAQUE = 0, 8
+"""Relax's operator patterns: a function that is fused with float ops and moves around it, and one that is not."""
 
 Held = Union[Value, "list[Held]", relax.Expr]
 """What stands for an expression of the old ``main``: a tensor, several, or what is no tensor of known shape."""
@@ -176,7 +176,8 @@ class _Lowering:
         self, region: Region, kernel: Kernel, inputs: Sequence[Value], wanted: Sequence[Stored], var: relax.Var
     ) -> Value:
         """Emit the call of a kernel for inputs stored as wanted. var : what it computes."""
-        func = kernel.func.without_attr("global_symbol").with_attr({"op_pattern": OPAQUE, "tvmopt.kind": region.kind})
+        pattern = ELEMENTWISE if isinstance(region, Quantize | Dequantize) else OPAQUE
+        func = kernel.func.without_attr("global_symbol").with_attr({"op_pattern": pattern, "tvmopt.kind": region.kind})
         args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(inputs, wanted, strict=True)]
         args += [constant(array) for array in kernel.constants]
         *taken, given = kernel.shapes
