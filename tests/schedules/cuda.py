@@ -65,7 +65,8 @@ def cuts(case: Case, rule: str) -> list[tvm.tirx.PrimFunc]:
 
     Of decisions with three values, each value of one meets each of another once (a Latin square).
     """
-    root = load(rule).apply(case.kernel.func, case.target.tvm(), tunable=True)
+    copy = tvm.ir.load_json(tvm.ir.save_json(case.kernel.func))  # whose loops annotations may change (ARCHITECTURE.md)
+    root = load(rule).apply(copy, case.target.tvm(), tunable=True)
     options = {
         name.removeprefix("tvmopt.decision."): sorted({int(value) for value in values[1:]})
         for name, values in root.get(root.get_sblock("root")).annotations.items()

@@ -21,7 +21,7 @@ from .cuda import Case, source
 TARGET = targets.get("cuda/sm_80")
 
 
-@given(case=regions.filter(lambda case: not isinstance(case[0], WeightOnly)))  # which stay in float on GPUs
+@given(case=regions.filter(lambda case: not isinstance(case[0], WeightOnly)))  # whose sums are floats
 @settings(max_examples=60, deadline=None)
 def test_random_regions(case):
     region, inputs = case

@@ -10,7 +10,7 @@ Blocks of the function (``tvmopt.op = "weight_only"``), by which its schedule fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -21,6 +21,12 @@ from ..target import Target
 from .arith import Expr
 from .dispatch import lower, wants
 from .kernel import Kernel, Stored
+
+WARP = 32
+"""Columns of a vector on GPUs."""
+
+LONGEST = 128
+"""Weights of a column that share a scale on GPUs, at most: its 32 bits are a sixteenth of 4 for each of them."""
 
 WORD = 32
 """Bits of an element of packed weights: neighbours along K, in the lane of their column."""
@@ -33,8 +39,11 @@ def _(region: WeightOnly, inputs: tuple[Stored, ...], target: Target) -> tuple[S
 
 @lower.register
 def _(region: WeightOnly, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], target: Target) -> Kernel | None:
-    """None on GPUs, and where blocks are not whole words."""
-    packed = None if target.cuda is not None else pack(region, max(4, target.vector_bytes // 4))
+    """None where blocks are not whole words."""
+    if target.cuda is None:
+        packed = pack(region, max(4, target.vector_bytes // 4))
+    else:
+        packed = pack(_in_shorter_blocks(region), WARP)
     if packed is None:
         return None
     groups, blocks, words, vectors, lanes = packed.words.shape
@@ -67,6 +76,14 @@ def _(region: WeightOnly, inputs: tuple[Stored, ...], out_shape: tuple[int, ...]
     out = te.compute((rows, out_shape[-1]), element, name="out")
     func = te.create_prim_func([x, *read.values(), out]).with_attr("tvmopt.op", "weight_only")
     return Kernel(func, tuple(arrays.values()), Stored(out_shape, "float32"))
+
+
+def _in_shorter_blocks(region: WeightOnly) -> WeightOnly:
+    """The same weight in more blocks, which a GPU's warps share out among them."""
+    block = len(region.weight) // len(region.scale)
+    shorter = max((size for size in range(8, LONGEST + 1, 8) if block % size == 0), default=block)
+    scale, zero_point = (array.repeat(block // shorter, axis=0) for array in (region.scale, region.zero_point))
+    return replace(region, scale=scale, zero_point=zero_point)
 
 
 def unpacked(word: Expr, index: Expr, bits: int) -> Expr:
