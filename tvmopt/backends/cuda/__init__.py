@@ -20,7 +20,7 @@ from ...runtime import cuda as runtime
 from ...runtime import vm as host
 from ...target import Target
 from .. import vm
-from . import compiler
+from . import compiler, workspace
 
 
 def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
@@ -31,7 +31,7 @@ def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
     Raises DependencyError without a compiler for the GPU or for the host.
     """
     assert target.cuda is not None
-    mod = model.mod.clone()
+    mod = workspace.lift(model.mod)
     mod.update({gv: _named(func) for gv, func in mod.functions_items() if isinstance(func, tvm.tirx.PrimFunc)})
     passes = vm.pipeline([relax.transform.RewriteCUDAGraph()])
     with _source() as sources, tvm.transform.PassContext(config={"relax.backend.use_cuda_graph": True}):
