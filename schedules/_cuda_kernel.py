@@ -103,11 +103,13 @@ def eight_columns(row: Expr) -> Expr:
 class Tiles:
     """A schedule rule: takes contractions of 8-bit weights, of pairs of them or not, with one kind of multiply-adds.
 
-    macs : its products for a cycle of a multiprocessor.
+    macs   : its products for a cycle of a multiprocessor.
+    oldest : the architecture that its instructions came with.
     """
 
     multiply: Callable[[Tile], Multiply]
     macs: int
+    oldest: int
     pairs: bool = False
     version: int = 2
 

@@ -87,4 +87,4 @@ class Dp4a:
 
 def rule() -> Tiles:
     """The rule of this module."""
-    return Tiles(Dp4a, DP4A)
+    return Tiles(Dp4a, DP4A, 61)

@@ -93,4 +93,4 @@ def _add_bytes(s: Expr, to: Expr, word: Expr) -> Stmt:
 
 def rule() -> Tiles:
     """The rule of this module."""
-    return Tiles(Mma.of, MMA)
+    return Tiles(Mma.of, MMA, 80)

@@ -85,4 +85,4 @@ class SparseMma(Warps):
 
 def rule() -> Tiles:
     """The rule of this module."""
-    return Tiles(SparseMma.of, MMA_SP, pairs=True)
+    return Tiles(SparseMma.of, MMA_SP, 80, pairs=True)

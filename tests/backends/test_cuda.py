@@ -96,6 +96,14 @@ def test_the_compiler_says_what_it_refuses():
         compiler.compile(KERNEL, "sm_10")
 
 
+def test_of_many_errors_the_first_is_told():
+    many = KERNEL.replace("63 -", "none - nothing -")
+    with pytest.raises(TvmoptError) as raised:
+        compiler.compile(many, "sm_80")
+    assert '"none" is undefined' in str(raised.value)
+    assert "nothing" not in str(raised.value)
+
+
 def test_no_compiler(monkeypatch):
     monkeypatch.setattr(compiler.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(compiler.shutil, "which", lambda name: None)

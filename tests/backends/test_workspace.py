@@ -39,7 +39,7 @@ def calls(mod):
 def test_what_kernels_share_is_an_output(model):
     before, after = calls(model.mod), calls(workspace.lift(model.mod))
     assert before.keys() == after.keys()
-    changed = [name for name in before if not before[name] == after[name]]
+    changed = [name for name in before if before[name] != after[name]]
     assert changed == ["tvmopt_matmul"]
     own, partial = after["tvmopt_matmul"].fields
     assert own == before["tvmopt_matmul"]

@@ -11,6 +11,8 @@ import tvm
 from tvm import te
 from tvm.s_tir import Schedule
 
+from tvmopt import target as targets
+from tvmopt.errors import TargetError
 from tvmopt.lowering.schedule import schedule
 
 from .harness import HOST
@@ -60,3 +62,10 @@ def test_first_rule_that_takes_it(rules):
     assert "T.vectorized" in text["b"]
     assert "T.vectorized" not in text["c"]
     assert [int(scheduled[name].attrs["mark"]) for name in "abc"] == [1, 2, 3]
+
+
+def test_a_gpu_that_is_too_old_for_a_rule():
+    """One line, not what the compiler says of every instruction."""
+    old = msgspec.structs.replace(targets.get("cuda/sm_75"), schedules=["cuda_mma"])
+    with pytest.raises(TargetError, match="target cuda/sm_75: schedule 'cuda_mma' needs sm_80 or later, not sm_75$"):
+        schedule(tvm.IRModule(), old, 1)

@@ -9,6 +9,7 @@ from typing import Any
 import tvm
 from tvm.tirx import PrimFunc
 
+from ..errors import TargetError
 from ..target import Target
 
 Decide = Callable[[str, PrimFunc], Sequence[tuple[str, int]]]
@@ -22,7 +23,10 @@ def schedule(mod: tvm.ir.IRModule, target: Target, threads: int, decide: Decide 
     """Apply the rules that ``target.schedules`` names (``tvmopt.schedules.<name>.rule()``), first match wins.
 
     Rules find the number of threads that one call may use in the function's attribute ``tvmopt.threads`` (``workers``).
+
+    Raises TargetError for a GPU that is too old for one of its rules.
     """
+    _check_architecture(target)
     mod = tvm.ir.IRModule(dict(mod.functions), attrs=mod.attrs)
     scheduled = {}
     for gv, function in mod.functions.items():
@@ -41,6 +45,18 @@ def schedule(mod: tvm.ir.IRModule, target: Target, threads: int, decide: Decide 
 def workers(target: Target, threads: int) -> int:
     """How many of a target work on a call: threads of a CPU, all multiprocessors of a GPU."""
     return threads if target.cuda is None else target.cuda.multiprocessors
+
+
+def _check_architecture(target: Target) -> None:
+    """Raise TargetError where a rule's instructions came with a later architecture, its ``oldest``."""
+    if target.cuda is None:
+        return
+    for name in target.schedules:
+        oldest = getattr(load(name), "oldest", 0)
+        if oldest > target.cuda.number:
+            raise TargetError(
+                f"target {target.name}: schedule '{name}' needs sm_{oldest} or later, not {target.cuda.arch}"
+            )
 
 
 def apply(rule: str, func: PrimFunc, target: Target, decisions: Sequence[tuple[str, int]] = ()) -> PrimFunc | None:

@@ -76,7 +76,7 @@ def _nvrtc(source: str, arch: str) -> DeviceCode:
     def done(status: Any, *results: Any) -> Any:
         if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
             raise TvmoptError(
-                f"NVRTC failed for {arch}: {_log(nvrtc, program) or nvrtc.nvrtcGetErrorString(status)[1]}"
+                f"NVRTC failed for {arch}: {_first_error(_log(nvrtc, program)) or nvrtc.nvrtcGetErrorString(status)[1]}"
             )
         return results[0] if len(results) == 1 else results
 
@@ -106,6 +106,11 @@ def _log(nvrtc: Any, program: Any) -> str:
     return buffer.decode(errors="replace").strip("\0 \n")
 
 
+def _first_error(log: str) -> str:
+    """The first of a compiler's lines that is an error: there may be one for every instruction."""
+    return next((line for line in log.splitlines() if re.search(r"\berror\b", line)), log).strip()
+
+
 def _includes() -> list[str]:
     """Where the CUDA headers of the wheels lie."""
     return [f"-I{folder}" for include in _wheels("cu*/include") for folder in (include, include / "cccl")]
@@ -127,7 +132,7 @@ def _nvcc(nvcc: str, source: str, arch: str) -> DeviceCode:
             command = [nvcc, f"--{kind}", f"-arch={arch}", *_FLAGS, _VERBOSE, "-o", f"kernels.{kind}", "kernels.cu"]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             if done.returncode:
-                raise TvmoptError(f"nvcc failed for {arch}: {done.stderr.strip()}")
+                raise TvmoptError(f"nvcc failed for {arch}: {_first_error(done.stderr)}")
             said += done.stderr
         said_version = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
         version = re.search(r"release (\d+)\.(\d+)", said_version)

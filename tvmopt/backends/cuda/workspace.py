@@ -48,7 +48,7 @@ def _given(func: PrimFunc, buffers: list[Any]) -> PrimFunc:
 
 
 @mutator
-class _Calls(PyExprMutator):  # type: ignore[misc]
+class _Calls(PyExprMutator):
     """Calls of ``lifted`` functions, which have new names, with room for what their kernels share."""
 
     def __init__(self, mod: tvm.ir.IRModule) -> None:
