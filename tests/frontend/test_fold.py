@@ -18,6 +18,18 @@ def test_shape_computations_disappear():
     assert ops(compare(model(body, constants))) == ["reshape"]
 
 
+def test_shape_computations_of_older_opsets_disappear():
+    """Unsqueeze had its axes in an attribute."""
+    body = """g (float[2,3,4] x) => (float[2,12] y) {
+        s = Shape(x)
+        n = Gather<axis=0>(s, zero)
+        u = Unsqueeze<axes=[0]>(n)
+        t = Concat<axis=0>(u, rest)
+        y = Reshape(x, t)
+    }"""
+    assert ops(compare(model(body, {"zero": np.int64(0), "rest": np.int64([-1])}, opset=9))) == ["reshape"]
+
+
 def test_weights_are_quantized_now_and_not_dequantized():
     rng = np.random.default_rng(0)
     constants = {

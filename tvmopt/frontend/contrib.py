@@ -29,6 +29,10 @@ _WINDOW = "auto_pad dilations kernel_shape pads strides"
 SIGNATURES = {
     "BiasGelu": _signature("A B"),
     "DequantizeLinear": _signature("x x_scale x_zero_point?", "axis"),
+    "DynamicQuantizeLSTM": _signature(
+        "X W R B? sequence_lens? initial_h? initial_c? P? W_scale W_zero_point R_scale R_zero_point",
+        "activation_alpha activation_beta activations clip direction hidden_size input_forget",
+    ),
     "DynamicQuantizeMatMul": _signature("A B b_scale b_zero_point? bias?"),
     "FastGelu": _signature("X bias?"),
     "FusedConv": _signature("X W B? Z?", f"{_WINDOW} group activation activation_params"),

@@ -66,8 +66,11 @@ def _evaluate(node: ir.Node, opsets: dict[str, int]) -> list[np.ndarray] | None:
     proto = ir.to_proto(node)
     if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in proto.attribute):
         return None
+    graph = onnx.GraphProto(name=node.name, node=[proto])  # alone, a node would mean what it does in the newest opset
+    graph.input.extend(onnx.ValueInfoProto(name=name) for name in feeds)
+    graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in node.outputs)
     try:
-        arrays: Any = ReferenceEvaluator(proto, opsets=opsets).run(None, feeds)
+        arrays: Any = ReferenceEvaluator(graph, opsets=opsets).run(None, feeds)
     except Exception:  # an operator, or a case of one, that onnx.reference lacks: it stays a node
         return None
     return arrays if all(isinstance(array, np.ndarray) for array in arrays) else None

@@ -11,7 +11,7 @@ from tvm import relax
 from tvm.ir import GenericConst
 
 from ..model import Model, PassRecord
-from ..quant.cost import call_cost, calls
+from ..quant.cost import call_costs, calls
 from ..quant.regions import ArgMax
 from ..quant.relax_form.scope import Expr, Var, is_8bit, static_shape
 from ..quant.subgraphs import CODEGEN, Op, subgraphs, tensors
@@ -29,7 +29,7 @@ def partition(model: Model, kind: str, supports: Supports) -> Model:
 
     Appends a PassRecord of ops and "macs" of the model, and of "accelerated_macs" in how many "subgraphs".
     """
-    macs = {name: call_cost(model.mod, call)["macs"] for call, name in calls(model.mod)}
+    macs = {name: cost["macs"] for (_, name), cost in zip(calls(model.mod), call_costs(model.mod), strict=True)}
     mod = tvm.transform.Sequential([Partition(kind, supports)])(model.mod)
     reasons = {str(value): str(reason) for value, reason in dict(mod.get_attr(HOST_REASONS)).items()}
     before = {"ops": len(macs), "macs": sum(macs.values())}

@@ -78,7 +78,8 @@ def runner(model: Path, feeds: Feeds, threads: int) -> Runner:
             binding.bind_cpu_input(name, np.ascontiguousarray(array))
         for output in session.get_outputs():
             binding.bind_output(output.name, "cpu")
-        session.run_with_iobinding(binding)
+        for _ in range(2):  # the second run is the first that finds outputs there, and may refuse their shapes
+            session.run_with_iobinding(binding)
     except Exception as error:
         raise Refused(f"refused: {first_line(error)}") from None
     return lambda: session.run_with_iobinding(binding)

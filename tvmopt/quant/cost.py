@@ -32,7 +32,7 @@ def counts(mod: tvm.IRModule) -> dict[str, int]:
     """
     total: Counter[str] = Counter(dict.fromkeys(_ALWAYS, 0))
     total["peak_bytes"] = peak_bytes(mod)
-    for call, _ in calls(mod):
+    for (call, _), cost in zip(calls(mod), call_costs(mod), strict=True):
         kind = composite_kind(mod, call)
         total["activation_bytes"] += nbytes(call.ty)
         if kind is not None:
@@ -40,7 +40,7 @@ def counts(mod: tvm.IRModule) -> dict[str, int]:
             total[kind] += 1
         elif is_float(call.ty) and op_name(call) != "relax.dequantize":
             total["float_ops"] += 1
-        total.update(call_cost(mod, call))
+        total.update(cost)
     return dict(total)
 
 
@@ -62,21 +62,27 @@ def composite_kind(mod: tvm.IRModule, call: relax.Call) -> str | None:
     return None if name is None else str(name).removeprefix("tvmopt.")
 
 
-def call_cost(mod: tvm.IRModule, call: relax.Call) -> dict[str, int]:
-    """The costs of one call in ``main``, or of the function it calls."""
-    inner = [call]
-    if isinstance(call.op, GlobalVar) and isinstance(mod[call.op], relax.Function):
-        scope = Scope.of(mod[call.op])
-        inner = [value for value in scope.bindings.values() if isinstance(value, relax.Call)]
-    elif op_name(call) in HEAVY:
-        scope = Scope.of(mod["main"])
-    total: Counter[str] = Counter(dict.fromkeys(_COSTS, 0))
-    for one in inner:
-        total["weight_bytes"] += weight_bytes(one)
-        if op_name(one) in HEAVY:
-            total["macs"] += macs(one)
-            total.update(_zeros(one, scope))
-    return dict(total)
+def call_costs(mod: tvm.IRModule) -> list[dict[str, int]]:
+    """The costs of each of ``calls``, or of the function it calls. Weights that several have are the first one's."""
+    main, seen = Scope.of(mod["main"]), set()
+    found = []
+    for call, _ in calls(mod):
+        scope, inner = main, [call]
+        if isinstance(call.op, GlobalVar) and isinstance(mod[call.op], relax.Function):
+            scope = Scope.of(mod[call.op])
+            inner = [value for value in scope.bindings.values() if isinstance(value, relax.Call)]
+        total: Counter[str] = Counter(dict.fromkeys(_COSTS, 0))
+        for one in inner:
+            stored = [constant for constant in _constants(one) if constant not in seen]
+            total["weight_bytes"] += sum(nbytes(constant.ty) for constant in stored)
+            seen.update(stored)
+            if op_name(one) in HEAVY:
+                total["macs"] += macs(one)
+                if (weight := scope.value(one.args[1])) not in seen:
+                    total.update(_zeros(one, scope))
+                    seen.add(weight)
+        found.append(dict(total))
+    return found
 
 
 def _zeros(call: relax.Call, scope: Scope) -> dict[str, int]:
@@ -113,10 +119,10 @@ def macs(call: relax.Call) -> int:
     return math.prod(data if op_name(call) in CONV_TRANSPOSE else out) * math.prod(weight[1:])
 
 
-def weight_bytes(call: relax.Call) -> int:
-    """Bytes of the constants that an op computes with, without scales and zero points."""
+def _constants(call: relax.Call) -> list[GenericConst]:
+    """Those that an op computes with, without scales and zero points."""
     args = call.args[:1] if op_name(call) in ("relax.quantize", "relax.dequantize") else call.args
-    return sum(nbytes(arg.ty) for arg in args if isinstance(arg, GenericConst))
+    return [arg for arg in args if isinstance(arg, GenericConst)]
 
 
 def nbytes(type_: relax.Type) -> int:

@@ -91,7 +91,7 @@ class Summary:
 
 def layers(model: Model, formats: Mapping[str, str]) -> list[Layer]:
     """Every op of a grouped model, in order. formats : of weights on a target, by the value that the op computes."""
-    from ..quant.cost import call_cost, calls, composite_kind, computes_in_float, nbytes
+    from ..quant.cost import call_costs, calls, composite_kind, computes_in_float, nbytes
     from ..quant.regions import Conv, MatMul, WeightOnly
     from ..quant.relax_form import from_function
     from ..quant.relax_form.scope import op_name
@@ -99,13 +99,13 @@ def layers(model: Model, formats: Mapping[str, str]) -> list[Layer]:
 
     removed, kept = (dict(model.mod.get_attr(f"tvmopt.{name}_channels") or {}) for name in ("removed", "kept"))
     found = []
-    for call, name in calls(model.mod):
+    for (call, name), cost in zip(calls(model.mod), call_costs(model.mod), strict=True):
         layer = Layer(
             name=str(name),
             op=str(op_name(call)).removeprefix("relax."),
             where="float" if computes_in_float(call) else "move",
             reason=model.float_reasons.get(name, ""),
-            **call_cost(model.mod, call),  # type: ignore[arg-type]
+            **cost,  # type: ignore[arg-type]
             removed_channels=int(removed.get(name, 0)),
             kept_channels=str(kept.get(name, "")),
             format=formats.get(str(name), ""),

@@ -111,6 +111,12 @@ def test_gather_outside_of_its_axis():
         assert by_tvm(computed, {"x": x, "i": np.int64([index])})[0][0] in x
 
 
+@pytest.mark.parametrize("p", [1, 2])
+def test_norms_of_zeros(p):
+    proto = model(f"g (float[3,2] x) => (float[3,2] y) {{ y = LpNormalization<axis=1, p={p}>(x) }}")
+    same(proto, x=np.float32([[3, -4], [0, 0], [0, 2]]))
+
+
 @pytest.mark.parametrize("axis", [-1, 0, 1])
 def test_one_hot(axis):
     proto = model(

@@ -76,6 +76,15 @@ def _is_inf(call: Call) -> Any:
     return found
 
 
+def _lp_normalization(call: Call) -> Any:
+    """``x / (sum |x|**p)**(1/p)`` along an axis, p = 1 or 2; zeros stay zeros."""
+    x, axis = call.inputs[0], call.attributes.get("axis", -1)
+    squared = call.attributes.get("p", 2) == 2
+    total = call.bb.normalize(op.sum(op.multiply(x, x) if squared else op.abs(x), axis, keepdims=True))
+    norm = call.bb.normalize(op.sqrt(total) if squared else total)
+    return op.divide(x, op.where(op.equal(norm, relax.const(0, dtype_of(x))), relax.const(1, dtype_of(x)), norm))
+
+
 def _matmul(call: Call) -> Any:
     """Half-precision operands are multiplied and summed in float32, as in ONNX Runtime."""
     a, b = call.inputs[0], call.inputs[1]
@@ -159,6 +168,14 @@ def _extreme(call: Call, limit: float, within: Callable[..., Any]) -> Any:
     return op.where(op.equal(reduced, relax.const(0, "int8")), unlimited, result)
 
 
+def _slice(call: Call) -> Any:
+    """Before opset 10, what to take is in attributes."""
+    if "starts" not in call.attributes:
+        return call.stock()
+    taken = (call.attributes.get(name) for name in ("starts", "ends", "axes"))
+    return call.stock(Inputs([call.inputs[0], *(values and constant(np.array(values, np.int64)) for values in taken)]))
+
+
 def _softplus(call: Call) -> Any:
     """``max(x, 0) + log1p(u)``, u = exp(-|x|); log1p(u) = u * log(1 + u) / ((1 + u) - 1) loses no digits."""
     x = call.inputs[0]
@@ -183,6 +200,7 @@ CONVERTERS: dict[str, Converter] = {
     "Conv": _conv,
     "Gather": _gather,
     "IsInf": _is_inf,
+    "LpNormalization": _lp_normalization,
     "MatMul": _matmul,
     "Max": _each(op.maximum),
     "Min": _each(op.minimum),
@@ -193,6 +211,7 @@ CONVERTERS: dict[str, Converter] = {
     "Pow": _pow,
     "ReduceMax": _reduce_max,
     "ReduceMin": _reduce_min,
+    "Slice": _slice,
     "Softplus": _softplus,
     "Sum": _each(op.add),
 }

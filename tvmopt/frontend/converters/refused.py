@@ -57,6 +57,24 @@ def _non_max_suppression(node: ir.Node) -> str | None:
     return "NonMaxSuppression, whose number of outputs depends on the data, is not supported"
 
 
+def _recurrent(node: ir.Node) -> str | None:
+    """Steps are known when the model is compiled, so every sequence of a batch has all of them."""
+    x, weights = node.inputs[0], node.inputs[1:3]
+    if x is None or x.shape is None or not x.shape.is_static():
+        return f"{node.op_type} of a sequence whose shape is unknown is not supported"
+    lengths = node.inputs[4] if len(node.inputs) > 4 else None
+    if lengths is not None:
+        steps = x.shape[node.attributes.get_int("layout", 0)]
+        if lengths.const_value is None:
+            reason = f"{node.op_type} of sequences whose lengths are computed is not supported"
+            return f"{reason} (it may be supported when '{lengths.name}' is a constant)"
+        if (lengths.const_value.numpy() != steps).any():
+            return f"{node.op_type} whose sequence_lens are not all {steps}, as its input has it, is not supported"
+    if node.domain and any(value is None or value.const_value is None for value in (*weights, *node.inputs[8:])):
+        return f"{node.op_type} with a weight that is computed is not supported"
+    return None
+
+
 def _roi_align(node: ir.Node) -> str | None:
     return "RoiAlign with mode 'max' is not supported" if node.attributes.get_string("mode", "avg") == "max" else None
 
@@ -71,8 +89,12 @@ _CHECKS: dict[str, Callable[[ir.Node], str | None]] = {
     "Cast": _cast,
     "CastLike": _cast,
     "Dropout": _dropout,
+    "DynamicQuantizeLSTM": _recurrent,
+    "GRU": _recurrent,
     "If": _if,
+    "LSTM": _recurrent,
     "NonMaxSuppression": _non_max_suppression,
+    "RNN": _recurrent,
     "RoiAlign": _roi_align,
     "TopK": _top_k,
 }

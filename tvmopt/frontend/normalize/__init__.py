@@ -11,8 +11,9 @@ from onnx_ir.passes import Sequential, common
 
 from ...errors import UnsupportedError
 from .. import contrib, qparams, shapes
+from ..converters import why_refused
 from ..fold import fold_constants
-from . import control, conv, dynamic, elementwise, fused, matmul, nbits, plain, pool, quantize, windows
+from . import control, conv, dynamic, elementwise, fused, matmul, nbits, plain, pool, quantize, recurrent, windows
 from .builder import Builder, Rule
 from .functions import expand_functions
 
@@ -27,6 +28,7 @@ RULES: dict[tuple[str, str], Rule] = {
     **plain.RULES,
     **pool.RULES,
     **quantize.RULES,
+    **recurrent.RULES,
     **windows.RULES,
 }
 """(domain, operator) -> the rule that rewrites it."""
@@ -54,7 +56,8 @@ def normalize(model: ir.Model) -> None:
             shapes.infer(model, strict=False)
     for node in model.graph:
         if node.domain == contrib.DOMAIN:
-            raise UnsupportedError(f"the number of dimensions {node.op_type} works on is unknown", node=node.name)
+            reason = why_refused(node) or f"the number of dimensions {node.op_type} works on is unknown"
+            raise UnsupportedError(reason, node=node.name)
 
 
 def _rewrite(model: ir.Model) -> bool:

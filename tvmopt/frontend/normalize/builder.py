@@ -54,6 +54,11 @@ class Builder:
         """Add an initializer."""
         return add_constant(self._graph, np.asarray(array), self._fresh("constant"))
 
+    def filled(self, value: float, shape: tuple[int, ...], like: ir.Value | None) -> ir.Value:
+        """An initializer of one number, of the type that ``like`` has."""
+        assert like is not None and like.dtype is not None
+        return self.constant(np.full(shape, value, like.dtype.numpy()))
+
     def adopt(self, graph: ir.Graph) -> Sequence[ir.Value]:
         """Move the nodes of a subgraph here; its outputs."""
         outputs = list(graph.outputs)
@@ -72,9 +77,10 @@ class Builder:
         return outputs
 
     def _fresh(self, what: str) -> str:
-        """A name no value of the file has: the replaced node's output, then what it is, then a number."""
+        """A name no value of the file has: the replaced node's first output, then what it is, then a number."""
         count = self._graph.meta["tvmopt.fresh"] = self._graph.meta.get("tvmopt.fresh", 0) + 1
-        return f"{self.node.outputs[0].name}//{what}{count}"
+        first = next((value.name for value in self.node.outputs if value.name), self.node.name)
+        return f"{first}//{what}{count}"
 
     def kept(self, *drop: str) -> dict[str, ir.convenience.SupportedAttrTypes]:
         """The node's own attributes, without those named."""
