@@ -97,3 +97,13 @@ def test_random_inputs_cover_the_range_and_repeat() -> None:
     assert set(one.arrays["index"].ravel()) == {0, 1}
     assert {name: array.dtype.name for name, array in one.arrays.items()} == {spec.name: spec.dtype for spec in specs}
     assert next(iter(one))["scalar"].shape == ()
+
+
+def test_samples_without_dimensions_are_arrays() -> None:
+    (feeds,) = samples.random([TensorSpec("rate", (), "int64")], {"rate": None}, 1)
+    assert isinstance(feeds["rate"], np.ndarray) and feeds["rate"].shape == ()
+
+
+def test_random_samples_say_what_they_are_drawn_from() -> None:
+    assert samples.random([BATCH_OF_2], {"x": None}, 1).origin == "random, seed 0"
+    assert samples.random([BATCH_OF_2], {"x": (-1.0, 1.0)}, 1).origin == "random over the quantized range, seed 0"

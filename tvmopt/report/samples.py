@@ -38,7 +38,7 @@ class Samples:
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         for index in range(len(self)):
-            yield {name: array[index] for name, array in self.arrays.items()}
+            yield {name: np.asarray(array[index]) for name, array in self.arrays.items()}
 
 
 def random(inputs: Sequence[TensorSpec], ranges: Mapping[str, Range | None], count: int) -> Samples:
@@ -46,7 +46,8 @@ def random(inputs: Sequence[TensorSpec], ranges: Mapping[str, Range | None], cou
     over all values of an 8-bit one; 0 and 1 for wider integers, which are often indices, and for bool."""
     generator = np.random.default_rng(SEED)
     arrays = {spec.name: _draw(generator, spec, ranges.get(spec.name), count) for spec in inputs}
-    return Samples(arrays, None, f"random over the quantized range, seed {SEED}")
+    over = " over the quantized range" if any(ranges.values()) else ""
+    return Samples(arrays, None, f"random{over}, seed {SEED}")
 
 
 def read(path: Path, inputs: Sequence[TensorSpec], ranges: Mapping[str, Range | None]) -> Samples:
