@@ -23,6 +23,7 @@ class Product:
     depth : products that one step adds to each; 1 where they are added one by one.
     w     : dtype of the weights; "int4" for two of them in a byte.
     pairs : whether two weights of every four are stored (2:4).
+    neighbours : pixels that have their sums in the lanes in turn, each of its own operand.
     """
 
     op: str
@@ -30,6 +31,7 @@ class Product:
     depth: int
     w: str
     pairs: bool = False
+    neighbours: int = 1
 
     @staticmethod
     def of(func: PrimFunc) -> Product | None:
@@ -44,7 +46,7 @@ class Product:
             return Product(op, int(weight.shape[-1]), 1, str(weight.dtype))
         depth = int(sch.get(sch.get_sblock("acc")).iter_vars[-1].dom.extent)
         w = "int4" if op == "contraction" and depth > int(weight.shape[-1]) else str(weight.dtype)
-        return Product(op, int(weight.shape[-2]), depth, w, pairs)
+        return Product(op, int(weight.shape[-2]), depth, w, pairs, int(func.attrs.get("tvmopt.neighbours", 1)))
 
 
 class Decisions:

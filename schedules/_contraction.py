@@ -40,13 +40,21 @@ LATENCY = 10
 """Sums that must be in flight to hide the latency of a multiply-add (4-5 cycles, two a cycle)."""
 
 
-def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: bool, by_row: bool = False) -> Schedule:
+def schedule(
+    func: PrimFunc,
+    registers: int,
+    multiply_add: str | None,
+    tunable: bool,
+    by_row: bool = False,
+    neighbours: int = 1,
+) -> Schedule:
     """The scheduled function.
 
     registers    : vector registers that hold the sums' lanes.
     multiply_add : tensor intrinsic of one step, None where LLVM picks the instruction.
     by_row       : copy the input row of windows by row of windows: rows under several windows are copied
                    several times, but scratch is no larger than one window is high.
+    neighbours   : pixels that have the lanes in turn.
     """
     sch = Schedule(begun(func))
     decisions = Decisions(sch, tunable)
@@ -119,7 +127,7 @@ def schedule(func: PrimFunc, registers: int, multiply_add: str | None, tunable: 
             sch.annotate(loop, "pragma_loop_partition_hint", 1)
     if rows > 1:
         sch.blockize(row)
-        sch.tensorize(sch.get_loops(out)[-2], _intrinsics.narrow_rows(rows, packed))
+        sch.tensorize(sch.get_loops(out)[-2], _intrinsics.narrow_rows(rows, packed, neighbours))
     elif packed > 1:
         sch.blockize(lane)
         sch.tensorize(sch.get_loops(out)[-1], _intrinsics.narrow(packed))

@@ -37,4 +37,8 @@ class Dots:
             return _depthwise.dot_products(func, _intrinsics.columns(*form), registers // 2 - 2, tunable)
         if product.depth == 2:
             registers -= 1  # for the products, which are added in a second instruction
-        return _contraction.schedule(func, registers, _intrinsics.broadcast(*form), tunable)
+        if product.neighbours > 1:
+            multiply_add = _intrinsics.neighbours(*form, product.neighbours)
+        else:
+            multiply_add = _intrinsics.broadcast(*form)
+        return _contraction.schedule(func, registers, multiply_add, tunable, neighbours=product.neighbours)

@@ -60,6 +60,48 @@ def broadcast(lanes: int, depth: int, w: str) -> str:
     return register(f"tvmopt.broadcast.{lanes}.{depth}.{w}", description, implementation)
 
 
+@cache
+def neighbours(lanes: int, depth: int, w: str, count: int) -> str:
+    """Elements of x for lanes in turn: ``depth`` each, of ``count`` neighbours. Registers it and gives its name."""
+    x, _ = _OPERAND[depth]
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (count * depth,), x, offset_factor=1)
+        B = T.match_buffer(b, (lanes, depth), w, offset_factor=1)
+        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:lanes], A[0 : count * depth], B[0:lanes, 0:depth])
+            T.writes(C[0:lanes])
+            for i, k in T.grid(lanes, depth):
+                with T.sblock("update"):
+                    vi, vk = T.axis.remap("SR", [i, k])
+                    C[vi] = C[vi] + T.cast(A[vi % count * depth + vk], "int32") * T.cast(B[vi, vk], "int32")
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (count * depth,), x, offset_factor=1)
+        B = T.match_buffer(b, (lanes, depth), w, offset_factor=1)
+        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:lanes], A[0 : count * depth], B[0:lanes, 0:depth])
+            T.writes(C[0:lanes])
+            C[T.ramp(T.int32(0), 1, lanes)] = step(
+                lanes,
+                depth,
+                C.vload([0], dtype=f"int32x{lanes}"),
+                _repeated(A.vload([0], f"{x}x{count * depth}"), count, lanes),
+                B.vload([0, 0], dtype=f"{w}x{lanes * depth}"),
+            )
+
+    return register(f"tvmopt.neighbours.{lanes}.{depth}.{w}.{count}", description, implementation)
+
+
+def _repeated(elements: Expr, count: int, lanes: int) -> Expr:
+    """``count`` times 32 bits, over and over, in so many lanes."""
+    return Shuffle([T.reinterpret(elements, dtype=f"int32x{count}")] * (lanes // count), list(range(lanes)))
+
+
 def _halves() -> str:
     """8 elements of x, and weights of 4 bits and 8 higher: those of the first 4 in the lower halves of bytes."""
 
@@ -175,9 +217,12 @@ def narrow(vectors: int) -> str:
 
 
 @cache
-def narrow_rows(rows: int, vectors: int) -> str:
-    """The same of several rows, which are neighbours in memory: 2 to 4 vectors altogether."""
-    width = 16 * vectors
+def narrow_rows(rows: int, vectors: int, neighbours: int = 1) -> str:
+    """The same of several rows, which are neighbours in memory: 2 to 4 vectors altogether.
+
+    neighbours : pixels that have the lanes of a vector in turn, and then lie one after the other.
+    """
+    width, each = 16 * vectors, 16 * vectors // neighbours
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, c: T.handle) -> None:
@@ -189,7 +234,7 @@ def narrow_rows(rows: int, vectors: int) -> str:
             for r, i in T.grid(rows, width):
                 with T.sblock("narrow"):
                     vr, vi = T.axis.remap("SS", [r, i])
-                    C[vr, vi] = T.Cast("uint8", T.max(T.min(A[vr, vi], 255), 0))
+                    C[vr, vi] = T.Cast("uint8", T.max(T.min(A[vr, vi % each * neighbours + vi // each], 255), 0))
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, c: T.handle) -> None:
@@ -199,14 +244,14 @@ def narrow_rows(rows: int, vectors: int) -> str:
             T.reads(A[0:rows, 0:width])
             T.writes(C[0:rows, 0:width])
             C[0, T.ramp(T.int32(0), 1, rows * width)] = narrowed(
-                [A.vload([row, first], "int32x16") for row in range(rows) for first in range(0, width, 16)]
+                [A.vload([row, first], "int32x16") for row in range(rows) for first in range(0, width, 16)], neighbours
             )
 
-    return register(f"tvmopt.narrow.{rows}.{vectors}", description, implementation)
+    return register(f"tvmopt.narrow.{rows}.{vectors}.{neighbours}", description, implementation)
 
 
-def narrowed(sums: Sequence[Expr]) -> Expr:
-    """See ``narrow``. Packing works in quarters of a register, so what it leaves is in order by quarters first."""
+def narrowed(sums: Sequence[Expr], neighbours: int = 1) -> Expr:
+    """See ``narrow_rows``. Packing works in quarters of a register, so what it leaves is in order by quarters first."""
     vectors = len(sums)
     words = [
         T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.packssdw.512", sums[i], sums[min(i + 1, vectors - 1)])
@@ -214,7 +259,11 @@ def narrowed(sums: Sequence[Expr]) -> Expr:
     ]
     packed = T.call_llvm_pure_intrin("uint8x64", "llvm.x86.avx512.packuswb.512", words[0], words[-1])
     order = [vector + 4 * quarter for vector in range(vectors) for quarter in range(4)]
-    return T.reinterpret(Shuffle([T.reinterpret(packed, dtype="int32x16")], order), dtype=f"uint8x{16 * vectors}")
+    whole = T.reinterpret(Shuffle([T.reinterpret(packed, dtype="int32x16")], order), dtype=f"uint8x{16 * vectors}")
+    if neighbours == 1:
+        return whole
+    lanes = [lane for pixel in range(neighbours) for lane in range(pixel, 16, neighbours)]
+    return Shuffle([whole], [16 * vector + lane for vector in range(vectors) for lane in lanes])
 
 
 @cache

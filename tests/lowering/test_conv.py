@@ -42,10 +42,11 @@ def test_sums_beyond_the_output(target, scale, bias):
 
 @pytest.mark.parametrize("target", RUNNABLE)
 @pytest.mark.parametrize(
-    ("outputs", "width", "stride", "kernel"), [(8, 8, 2, 3), (4, 12, 1, 3), (1, 18, 3, 5), (6, 9, 2, 2)]
+    ("outputs", "width", "stride", "kernel"),
+    [(8, 12, 2, 3), (8, 4, 4, 5), (4, 16, 2, 3), (8, 6, 2, 3), (4, 12, 1, 3), (1, 18, 3, 5), (6, 9, 2, 2)],
 )
 def test_few_outputs(target, outputs, width, stride, kernel):
-    """Neighbouring pixels share a vector, each with its own scales."""
+    """Neighbouring pixels share a vector, each with its own scales, and with VNNI each with its own bytes."""
     x, y = QParams.per_tensor(0.5, 3, "uint8"), QParams.per_tensor(9.0, 100, "uint8")
     w = QParams(np.linspace(0.1, 1.9, outputs).astype(np.float32), np.arange(outputs, dtype=np.int8), 0)
     weight, bias = tensor((outputs, 3, kernel, kernel), "int8"), np.arange(outputs, dtype=np.int32) * 1000

@@ -20,6 +20,7 @@ from .depthwise import lower_depthwise
 from .dispatch import activation, as_stored, lower, wants
 from .epilogue import Epilogue, largest_sums
 from .kernel import Kernel, Stored
+from .neighbours import lower_neighbours
 from .packing import Packing, choose
 from .residual import attach
 from .window import Image, Window, guarded, image
@@ -55,6 +56,10 @@ def convolve(
     zero_point = int(as_stored(region.x, stored).zero_point)
     if window.groups > 1 and window.weight.shape[1] == 1:
         return lower_depthwise(region, window, stored, out_shape, zero_point, target)
+    if residual is None:
+        kernel = lower_neighbours(region, window, stored, out_shape, zero_point, form, target)
+        if kernel is not None:
+            return kernel
     window = window.merged(form.lanes)
     count = 1 if region.border is not None else _beside(window, form)
     if count > 1:
