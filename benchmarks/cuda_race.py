@@ -25,12 +25,18 @@ from tvmopt.quant.regions import MatMul
 from tvmopt.report import bench
 from tvmopt.runtime import Artifact, cuda
 
-from . import models, sparsity, torch_gpu
+from . import models, sparsity, torch_gpu, weight_only
 from .command import Command
 
 ROWS = (1, 16, 128, 1024)
 PRODUCTS = {"attention": (768, 768), "feed-forward in": (768, 3072), "feed-forward out": (3072, 768)}
 """Layers of BERT-base: elements of the reduction, columns."""
+
+FEW_BITS = 4096, 4096
+"""Elements of the reduction and columns of a product of floats with weights of 4 bits."""
+
+ATTENTION = [(12, 128, 64), (12 * 32, 128, 64)]
+"""Heads of a batch, tokens, elements of a head: BERT-base."""
 
 NETWORKS = [("resnet50", "resnet50-s8-qdq", 1), ("resnet50", "resnet50-s8-qdq", 32)]
 NETWORKS += [("mobilenet_v2", "mobilenet_v2-u8-qdq", 1)]
@@ -118,6 +124,36 @@ def product(rows: int, layer: str, wait: Call) -> Row:
     return race(f"{layer}, {rows} x {length} to {columns}", sides, wait)
 
 
+def attention(batch: int, tokens: int, width: int, wait: Call) -> Row:
+    """Queries by keys of so many heads."""
+    ours = tvmopt.compile(scores(batch, tokens, width), "cuda/host", io="int8")
+    sides = {OURS: call(ours), "torch bf16": torch_gpu.batched_product(batch, tokens, width)}
+    return race(f"scores, {batch} x {tokens} x {width}", sides, wait)
+
+
+def scores(batch: int, tokens: int, width: int) -> bytes:
+    """A product of two activations, 8 bits each."""
+    text = f"""<ir_version: 9, opset_import: ["" : 17]>
+    g (float[{batch},{tokens},{width}] a, float[{batch},{width},{tokens}] b) => (float[{batch},{tokens},{tokens}] y)
+    <float s = {{0.02}}, uint8 z = {{128}}, float s_y = {{0.1}}> {{
+        a_q = QuantizeLinear(a, s, z)
+        b_q = QuantizeLinear(b, s, z)
+        a_f = DequantizeLinear(a_q, s, z)
+        b_f = DequantizeLinear(b_q, s, z)
+        y_f = MatMul(a_f, b_f)
+        y_q = QuantizeLinear(y_f, s_y, z)
+        y = DequantizeLinear(y_q, s_y, z)
+    }}"""
+    return onnx.parser.parse_model(text).SerializeToString()
+
+
+def few_bits(rows: int, wait: Call) -> Row:
+    """Floats by weights of 4 bits, as MatMulNBits has them."""
+    ours = tvmopt.compile(weight_only.product(rows, *FEW_BITS, 4, 32).SerializeToString(), "cuda/host")
+    sides = {OURS: call(ours), "torch bf16": torch_gpu.product(rows, *FEW_BITS)}
+    return race(f"weights of 4 bits, {rows} x {FEW_BITS[0]} to {FEW_BITS[1]}", sides, wait)
+
+
 def network(name: str, own: str, batch: int, wait: Call) -> Row:
     """One network."""
     ours = tvmopt.compile(batched(models.get(own), batch), "cuda/host")
@@ -131,6 +167,8 @@ def main(as_json: bool) -> None:
     wait = torch.cuda.synchronize
     with terminal.progress():
         rows = [product(rows, layer, wait) for layer in PRODUCTS for rows in ROWS]
+        rows += [attention(*each, wait) for each in ATTENTION]
+        rows += [few_bits(rows, wait) for rows in (1, 8)]
         rows += [network(*which, wait) for which in NETWORKS]
     report = Report(torch.cuda.get_device_name(), rows)
     if as_json:

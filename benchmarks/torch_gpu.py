@@ -49,6 +49,16 @@ def product(rows: int, length: int, columns: int) -> Call:
     return _graphed(torch, partial(torch.nn.functional.linear, x, weight, bias))
 
 
+def batched_product(batch: int, tokens: int, width: int) -> Call:
+    """Products of two tensors in bf16."""
+    torch = find()
+    a, b = (
+        torch.randn(*shape, device="cuda", dtype=torch.bfloat16)
+        for shape in ((batch, tokens, width), (batch, width, tokens))
+    )
+    return _graphed(torch, partial(torch.bmm, a, b))
+
+
 def integer_product(rows: int, length: int, columns: int) -> Call:
     """``torch._int_mm``, which is cuBLASLt's s8 x s8 to s32: without bias, or the way back to 8 bits.
 

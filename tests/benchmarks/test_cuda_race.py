@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks import cuda_race, sparsity
+import tvmopt
+from benchmarks import cuda_race, sparsity, weight_only
 from tvmopt import driver
 from tvmopt.driver import Driver
 from tvmopt.errors import DeviceError
@@ -66,6 +67,12 @@ def test_batched(tmp_path: Path) -> None:
     got = Session(onnx.load_from_string(cuda_race.batched(path, 3))).run({"x": batch})["y"]
     each = [Session(path).run({"x": batch[i : i + 1]})["y"] for i in range(3)]
     np.testing.assert_allclose(got, np.concatenate(each), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [cuda_race.scores(2, 16, 32), weight_only.product(1, 64, 32, 4, 32)])
+def test_what_is_raced_is_computed_by_a_kernel(model) -> None:
+    lowered = tvmopt.compile(model, "x86/avx2").manifest["history"][-1]["after"]
+    assert (lowered["regions"] > 0, lowered["inlined"]) == (True, 0)
 
 
 def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

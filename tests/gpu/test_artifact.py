@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 
 import numpy as np
 import pytest
@@ -38,6 +39,18 @@ def test_every_call_computes_anew(artifact):
         expected = host.run(x)
         for name, value in artifact.run(x).items():
             np.testing.assert_allclose(value, expected[name], atol=1e-6)
+
+
+def test_the_graph_of_a_thread_that_is_gone(gpu):
+    """What it records must not be memory of that thread."""
+    artifact = tvmopt.compile(DEMO, gpu)
+    x, first = feeds(artifact, 4), {}
+    thread = threading.Thread(target=lambda: first.update(artifact.run(x)))
+    thread.start()
+    thread.join()
+    assert first
+    for name, value in artifact.run(x).items():
+        np.testing.assert_array_equal(value, first[name])
 
 
 def test_arrays_on_the_gpu_stay_there(artifact):
