@@ -34,6 +34,7 @@ from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Conv, MatMul
 from tvmopt.report import bench
 from tvmopt.runtime import Artifact
+from tvmopt.runtime.library import aligned
 
 from . import data, models
 from .command import Command, listed
@@ -60,6 +61,8 @@ LAYERS = {  # name: shape of the input, outputs, size of the kernel, stride
 BLOCKS = {"16x1": (16, 1), "4x1": (4, 1), "unstructured": (1, 1)}
 ZEROS = (50, 80, 90)
 MODELS = ("vww", "mobilenet_v2-16x1@80-u8-qdq", "resnet50-16x1@80-u8-qdq", "resnet50-4x1@90-u8-qdq")
+LINE = 64
+"""Bytes of a cache line, at which tensors of a network begin."""
 REPORT = data.ROOT / "docs" / "sparsity.md"
 X, W = QParams.per_tensor(0.02, 120, "uint8"), QParams.per_tensor(0.01, 0, "int8")
 
@@ -100,7 +103,9 @@ def layer(name: str, target: str) -> list[Row]:
     full = region(shape[1], outputs, kernel, "unstructured", 0, stride)
     dense = compile_layer(full, shape, target, sparsity=False)
     x = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
-    feeds = {"x": np.moveaxis(x, 1, -1).copy()}
+    channels_last = np.moveaxis(x, 1, -1)
+    feeds = {"x": aligned(LINE, channels_last.shape, x.dtype)}
+    feeds["x"][...] = channels_last
     cases = [("", 0, full)]
     cases += [(p, zeros, region(shape[1], outputs, kernel, p, zeros, stride)) for p in BLOCKS for zeros in ZEROS]
     rows = []

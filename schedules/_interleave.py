@@ -34,19 +34,19 @@ def operands(lanes: int, depth: int) -> tuple[str, str]:
 
 
 @cache
-def columns(lanes: int, depth: int) -> str:
-    """16 columns of bytes of a tile's rows, transposed, in the dtype that is multiplied."""
+def columns(lanes: int, depth: int, count: int) -> str:
+    """``count`` columns of a tile's bytes, transposed, in the dtype that is multiplied: 16, or 64 of 64 rows."""
     pixels, byte, (x, _) = lanes * depth, stored(lanes), operands(lanes, depth)
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (pixels, COLUMNS), byte, strides=[lead, 1], offset_factor=1)
-        B = T.match_buffer(b, (COLUMNS, pixels), x, strides=[stride, 1], offset_factor=1)
+        A = T.match_buffer(a, (pixels, count), byte, strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (count, pixels), x, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:pixels, 0:COLUMNS])
-            T.writes(B[0:COLUMNS, 0:pixels])
-            for k, p in T.grid(COLUMNS, pixels):
+            T.reads(A[0:pixels, 0:count])
+            T.writes(B[0:count, 0:pixels])
+            for k, p in T.grid(count, pixels):
                 with T.sblock("element"):
                     vk, vp = T.axis.remap("SS", [k, p])
                     B[vk, vp] = _as(A[vp, vk], x)
@@ -54,14 +54,14 @@ def columns(lanes: int, depth: int) -> str:
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, b: T.handle) -> None:
         lead, stride = T.int32(), T.int32()
-        A = T.match_buffer(a, (pixels, COLUMNS), byte, strides=[lead, 1], offset_factor=1)
-        B = T.match_buffer(b, (COLUMNS, pixels), x, strides=[stride, 1], offset_factor=1)
+        A = T.match_buffer(a, (pixels, count), byte, strides=[lead, 1], offset_factor=1)
+        B = T.match_buffer(b, (count, pixels), x, strides=[stride, 1], offset_factor=1)
         with T.sblock("root"):
-            T.reads(A[0:pixels, 0:COLUMNS])
-            T.writes(B[0:COLUMNS, 0:pixels])
+            T.reads(A[0:pixels, 0:count])
+            T.writes(B[0:count, 0:pixels])
             _columns(A, B)
 
-    return register(f"tvmopt.columns.16x{pixels}.{byte}.{x}", description, implementation)
+    return register(f"tvmopt.columns.{count}x{pixels}.{byte}.{x}", description, implementation)
 
 
 def _as(value: Expr, dtype: str) -> Expr:
@@ -69,19 +69,34 @@ def _as(value: Expr, dtype: str) -> Expr:
 
 
 def _columns(a: Buffer, b: Buffer) -> None:
-    pixels, dtype = int(a.shape[0]), str(b.dtype)
+    """See ``columns``. Loads of 64 bytes are a quarter as many; LLVM would spill far too much without loops."""
+    count, pixels = (int(extent) for extent in b.shape)
+    firsts = range(0, pixels, COLUMNS)
 
-    def quarters(i: int) -> Expr:
-        rows = [a.vload([first + i, 0], f"{a.dtype}x16") for first in range(0, pixels, COLUMNS)]
-        return _bind(shuffle(rows, range(pixels)) if len(rows) > 1 else rows[0])
+    def loaded(i: Expr | int) -> list[Expr]:
+        return [_bind(a.vload([first + i, 0], f"{a.dtype}x{count}")) for first in firsts]
 
-    vectors = [quarters(i) for i in range(COLUMNS)]
+    if count == COLUMNS:
+        rows = map(loaded, range(COLUMNS))
+        _store_columns([_bind(shuffle(row, range(pixels)) if len(row) > 1 else row[0]) for row in rows], b, 0)
+        return
+    with builder.serial(COLUMNS) as i:
+        for block, quarter in enumerate(_quarters(loaded(i))):
+            builder.buffer_store(b, quarter, [block * COLUMNS + i, _ramp(0, pixels)])
+    with builder.serial(count // COLUMNS) as block:
+        first = block * COLUMNS
+        _store_columns([_bind(b.vload([first + i, 0], f"{a.dtype}x{pixels}")) for i in range(COLUMNS)], b, first)
+
+
+def _store_columns(vectors: Sequence[Expr], b: Buffer, first: Expr | int) -> None:
+    """16 columns, of vectors that are 16 rows of bytes in every 128 bits."""
+    pixels = int(b.shape[1])
     for _ in range(4):
         pairs = zip(vectors[:8], vectors[8:], strict=True)
         vectors = [_bind(unpacked(x, y, 1, high)) for x, y in pairs for high in (False, True)]
     for k, vector in enumerate(vectors):
-        value = vector if dtype == str(a.dtype) else T.cast(vector, f"{dtype}x{pixels}")
-        builder.buffer_store(b, value, [k, _ramp(0, pixels)])
+        value = T.cast(vector, f"{b.dtype}x{pixels}")
+        builder.buffer_store(b, value, [first + k, _ramp(0, pixels)])
 
 
 @cache
@@ -274,10 +289,11 @@ def _rows(a: Buffer, b: Buffer, lanes: int, depth: int) -> None:
 
 def _quarters(vectors: Sequence[Expr]) -> list[Expr]:
     """As many vectors as they have quarters of 128 bits, 4 or 2, transposed."""
-    lanes = 4 * len(vectors)
+    lanes = int(DataType(str(vectors[0].ty)).lanes)
+    size = lanes // len(vectors)
 
     def pick(x: Expr, y: Expr, *quarters: int) -> Expr:
-        own = [4 * quarter + i for quarter in quarters for i in range(4)]
+        own = [size * quarter + i for quarter in quarters for i in range(size)]
         return _bind(shuffle([x, y], own + [lanes + i for i in own]))
 
     if len(vectors) == 2:

@@ -16,7 +16,8 @@ def schedule(func: PrimFunc) -> Schedule:
     acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
     depth, pixels = (int(each.extent) for each in sch.get(acc).reads[1].region)
     form = pixels // depth, depth
-    sch.tensorize(sch.get_sblock("stage"), _interleave.columns(*form))
+    stage = sch.get_sblock("stage")
+    sch.tensorize(stage, _interleave.columns(*form, int(sch.get(stage).writes[0].region[0].extent)))
     sch.tensorize(acc, _interleave.multiply_add(*form))
     words, (result,) = sch.get(out).reads[0].region[0].extent, sch.get(out).writes
     dtype = str(result.source.dtype)

@@ -101,6 +101,11 @@ def test_bound_inputs_are_read_again_and_outputs_written_again(model: Library) -
     assert (outputs == 360).all()
 
 
+def test_bound_outputs_begin_at_cache_lines(model: Library) -> None:
+    runs = [model.bind({"x": np.zeros((50, 40), "int32")}) for _ in range(8)]
+    assert [run()["y0"].ctypes.data % 64 for run in runs] == [0] * 8
+
+
 def test_what_run_refuses_is_not_bound(model: Library) -> None:
     with pytest.raises(InputError, match="has dtype float64"):
         model.bind({"x": np.zeros((50, 40))})

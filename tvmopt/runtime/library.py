@@ -7,6 +7,8 @@ import json
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
+from math import prod
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,6 +74,14 @@ def _machine(elf: bytes) -> bytes:
     return elf[4:6] + elf[18:20]
 
 
+def aligned(alignment: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """A new array, not filled, that begins at a multiple of ``alignment`` bytes: numpy's begin at multiples of 16."""
+    size = prod(shape) * dtype.itemsize
+    memory = np.empty(size + alignment, np.uint8)
+    begin = -memory.__array_interface__["data"][0] % alignment
+    return memory[begin : begin + size].view(dtype).reshape(shape)
+
+
 class Library:
     """A compiled model, loaded. Threads may share one: each uses a workspace of its own.
 
@@ -127,12 +137,12 @@ class Library:
 
     def bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], dict[str, np.ndarray]]:
         """A function that computes the outputs of what ``inputs`` hold when it is called, into the same arrays every
-        time. It has a workspace of its own, and is not for several threads at once. Inputs that are not contiguous are
-        copied once, now. Raises what ``run`` raises.
+        time, which begin at cache lines. It has a workspace of its own, and is not for several threads at once. Inputs
+        that are not contiguous are copied once, now. Raises what ``run`` raises.
         """
         call = SimpleNamespace()
         self._prepare(call)
-        results, kept = self._fill(call, inputs)
+        results, kept = self._fill(call, inputs, partial(aligned, self._alignment))
 
         def run() -> dict[str, np.ndarray]:
             self._invoke(call)
@@ -141,8 +151,13 @@ class Library:
         call.kept = kept
         return run
 
-    def _fill(self, call: Any, inputs: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-        """Write the addresses of a call's inputs and of new outputs; the outputs, and the arrays that are read."""
+    def _fill(
+        self, call: Any, inputs: Mapping[str, np.ndarray], new: Callable[..., np.ndarray] = np.empty
+    ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+        """Write the addresses of a call's inputs and of new outputs; the outputs, and the arrays that are read.
+
+        new : makes an array of a shape and dtype.
+        """
         if len(inputs) != len(self._wanted):
             self._check_names(inputs)
         kept = []
@@ -156,7 +171,7 @@ class Library:
             call.inputs[i] = array.__array_interface__["data"][0]
         results = {}
         for i, (name, dtype, shape) in enumerate(self._given):
-            results[name] = array = np.empty(shape, dtype)
+            results[name] = array = new(shape, dtype)
             call.outputs[i] = array.__array_interface__["data"][0]
         return results, kept
 
@@ -170,9 +185,8 @@ class Library:
 
     def _prepare(self, call: Any) -> None:
         """Give ``call`` a workspace and the two arrays of addresses."""
-        call.memory = np.empty(self.workspace_bytes + self._alignment, np.uint8)
-        address = call.memory.__array_interface__["data"][0]
-        call.workspace = address + -address % self._alignment
+        call.memory = aligned(self._alignment, (max(1, self.workspace_bytes),), np.dtype(np.uint8))  # an address anyway
+        call.workspace = call.memory.__array_interface__["data"][0]
         call.inputs = (ctypes.c_void_p * len(self._wanted))()
         call.outputs = (ctypes.c_void_p * len(self._given))()
 

@@ -96,7 +96,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
     reach = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
     padding = tuple(draw(st.integers(0, r)) for r in reach * 2)
     size = [draw(st.integers(max(1, r + 1 - b - e), 13)) for r, b, e in zip(reach, padding, padding[2:], strict=False)]
-    channels, outputs = 16 * draw(st.integers(1, 2)), 16 * draw(st.integers(1, 4))
+    channels, outputs = 16 * draw(st.sampled_from([1, 2, 4])), 16 * draw(st.integers(1, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     weight = rng.integers(-127, 128, (outputs, channels, *kernel))
     weight *= rng.random(weight.shape) < draw(st.floats(0, 1))

@@ -32,7 +32,7 @@ def product(shape: tuple[int, int, int], steps: int, epilogue: Epilogue, form: F
             first = form.begin(T.axis.spatial(form.count(pixels), loop), pixels)
             staged = T.sblock_alloc_buffer((length, form.pixels), form.x)
             stage(source, staged, first, 0, form)
-            multiply(staged, 0, weight, result, first)
+            multiply(staged, 0, weight, result, first, source)
         if result is not y:
             copy("crop", (pixels, outputs), y, lambda *place: result[place])
     return builder.get()

@@ -30,7 +30,10 @@ from .form import Form
 from .groups import ROWS
 
 COLUMNS = 16
-"""Bytes that are transposed at a time."""
+"""Bytes that are transposed at a time, at least."""
+
+LINE = 64
+"""Bytes of a cache line; as many are transposed at a time where a vector holds them."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,29 @@ def copy(name: str, shape: Sequence[int], target: tirx.Buffer, value: Callable[.
 
 def stage(x: tirx.Buffer, staged: tirx.Buffer, first: Expr, to: Expr | int, form: Form) -> None:
     """Emit ``staged[:, to : to + pixels] = x[first : first + pixels].T``."""
-    parts, pixels = int(staged.shape[0]) // COLUMNS, form.pixels
-    with T.serial(parts) as part, T.sblock("stage"):
-        column = T.axis.spatial(parts, part) * COLUMNS
-        T.reads(x[first : first + pixels, column : column + COLUMNS])
-        T.writes(staged[column : column + COLUMNS, to : to + pixels])
-        with T.grid(COLUMNS, pixels) as (k, p), T.sblock("element"):
-            k, p = T.axis.spatial(COLUMNS, k), T.axis.spatial(pixels, p)
+    length, pixels = int(staged.shape[0]), form.pixels
+    count = LINE if length % LINE == 0 and pixels == LINE else COLUMNS
+    with T.serial(length // count) as part, T.sblock("stage"):
+        column = T.axis.spatial(length // count, part) * count
+        T.reads(x[first : first + pixels, column : column + count])
+        T.writes(staged[column : column + count, to : to + pixels])
+        with T.grid(count, pixels) as (k, p), T.sblock("element"):
+            k, p = T.axis.spatial(count, k), T.axis.spatial(pixels, p)
             T.buffer_store(staged, x[first + p, column + k].astype(form.x), [column + k, to + p])
 
 
-def multiply(staged: tirx.Buffer, at: Expr | int, weight: Weight, y: tirx.Buffer, first: Expr) -> None:
-    """Emit ``y[first : first + pixels] = epilogue(weight * staged[:, at : at + pixels])``."""
+def multiply(
+    staged: tirx.Buffer,
+    at: Expr | int,
+    weight: Weight,
+    y: tirx.Buffer,
+    first: Expr,
+    source: tirx.Buffer | None = None,
+) -> None:
+    """Emit ``y[first : first + pixels] = epilogue(weight * staged[:, at : at + pixels])``.
+
+    source : what the next tile's input is staged from.
+    """
     outputs = int(y.shape[1])
     size = next(size for size in (64, 48, 32, 16) if outputs % size == 0)
     with T.serial(outputs // size) as part, T.sblock("part"):
@@ -89,19 +103,23 @@ def multiply(staged: tirx.Buffer, at: Expr | int, weight: Weight, y: tirx.Buffer
         with T.serial(groups) as loop, T.sblock("group"):
             row = T.axis.spatial(groups, loop)
             each = weight.form.pixels // groups
-            _prefetch(y, first + row * each, each, own)
+            with T.sblock("prefetch"):
+                T.reads()  # else what takes an address counts as a read
+                T.writes()
+                _prefetch(y, first + row * each, each, [own], write=True)
+                if source is not None and outputs == size:  # with more of them, others are asked for in vain
+                    lines = range(0, int(source.shape[1]), LINE)
+                    _prefetch(source, first + weight.form.pixels + row * each, each, lines, write=False)
             _group(staged, at, weight, own // ROWS + row, packed, row)
         _unpack(packed, y, first, own, weight.form)
 
 
-def _prefetch(y: tirx.Buffer, first: Expr, count: int, channel: Expr) -> None:
-    """Ask for what will be written of some pixels, while there is still something to compute."""
-    with T.sblock("prefetch"):
-        T.reads()  # else what takes an address counts as a read
-        T.writes()
-        for i in range(count):
-            there = T.address_of(y[first + i, channel])
-            T.evaluate(T.call_llvm_intrin("void", "llvm.prefetch", there, 1, 3, 1))
+def _prefetch(data: tirx.Buffer, first: Expr, count: int, columns: Sequence[Expr], write: bool) -> None:
+    """Ask for what will be written or read of some pixels, while there is still something to compute."""
+    for i in range(count):
+        for column in columns:
+            there = T.address_of(data[first + i, column])
+            T.evaluate(T.call_llvm_intrin("void", "llvm.prefetch", there, int(write), 3, 1))
 
 
 def _group(staged: tirx.Buffer, at: Expr | int, weight: Weight, group: Expr, packed: tirx.Buffer, own: Expr) -> None:
