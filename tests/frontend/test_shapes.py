@@ -89,5 +89,5 @@ def test_what_depends_on_symbolic_dimensions_says_so():
         "t = Concat<axis=0>(one, n) y = Reshape(x, t) }",
         {"one": np.int64([1])},
     )
-    with pytest.raises(UnsupportedError, match=r"when batch of the inputs' shapes are bound"):
+    with pytest.raises(UnsupportedError, match=r"when the dimensions of 'x' \(batch, 6\) are known: .*--shape x=1,6"):
         frontend.load(proto)

@@ -39,3 +39,7 @@ def test_without_rows_or_labels_there_is_none() -> None:
 def test_labels_fit_the_rows() -> None:
     with pytest.raises(InputError, match="3 labels for 4 rows"):
         accuracy(np.zeros(4, int), samples(np.zeros(3, int)))
+
+
+def test_outputs_of_no_rows_have_no_largest_value() -> None:
+    assert top1([np.zeros((0, 3), np.float32)]) is None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import TvmoptError, UnsupportedError
 from ..model import Model
+from . import binding
 
 if TYPE_CHECKING:
     import onnx
@@ -40,10 +41,8 @@ def require_static(model: Model) -> None:
     """Raise UnsupportedError, saying how to bind them, when inputs have symbolic dimensions."""
     for spec in model.inputs:
         if any(isinstance(dim, str) for dim in spec.shape):
-            shape = [dim if isinstance(dim, int) else 1 for dim in spec.shape]
             raise UnsupportedError(
                 f"input '{spec.name}' has unbound dimensions: ({', '.join(map(str, spec.shape))})",
                 file=model.source,
-                hint=f"bind them, on the command line as --shape {spec.name}={','.join(map(str, shape))}, "
-                f"in Python as shapes={{'{spec.name}': {tuple(shape)}}}",
+                hint=binding.hint(spec.name, spec.shape),
             )

@@ -14,6 +14,7 @@ from tvm import relax, tirx
 
 from ..errors import TvmoptError, UnsupportedError
 from ..quant.relax_form.scope import constant
+from . import binding
 from .converters import Call, convert
 from .converters.tracked import Attributes, Inputs
 
@@ -42,6 +43,7 @@ class Importer:
         self._exprs: dict[ir.Value, Any] = {}
         self._symbols: dict[str, tirx.Var] = {}
         self._names: dict[str, str] = {}
+        self._parameters: list[relax.Var] = []
 
     def run(self) -> tvm.ir.IRModule:
         """Convert the graph.
@@ -49,11 +51,11 @@ class Importer:
         Raises UnsupportedError, naming the node, for what no converter knows and for a graph
         input that is not a tensor.
         """
-        parameters = [self._parameter(value) for value in self._graph.inputs]
+        self._parameters = [self._parameter(value) for value in self._graph.inputs]
         for value in self._graph.initializers.values():
             self._exprs[value] = _constant(value)
         try:
-            with self._bb.function("main", parameters):
+            with self._bb.function("main", self._parameters):
                 with self._bb.dataflow():
                     for node in self._graph:
                         self._convert(node)
@@ -119,8 +121,13 @@ class Importer:
 
     def _way_out(self, node: ir.Node) -> str | None:
         """What usually helps: sizes, axes and the like that are constants, or computed from shapes that are known."""
-        if self._symbols:
-            return f"it may be supported when {', '.join(self._symbols)} of the inputs' shapes are bound"
+        for var in self._parameters:
+            if not all(isinstance(dim, tirx.IntImm) for dim in var.ty.shape):
+                dims = [int(dim) if isinstance(dim, tirx.IntImm) else str(dim) for dim in var.ty.shape]
+                reason = (
+                    f"it may be supported when the dimensions of '{var.name}' ({', '.join(map(str, dims))}) are known"
+                )
+                return f"{reason}: {binding.hint(var.name, dims)}"
         computed = [
             f"'{value.name}'"
             for value in node.inputs[1:]

@@ -22,7 +22,7 @@ def top1(outputs: Sequence[np.ndarray]) -> np.ndarray | None:
     None for outputs that have no rows."""
     if outputs[0].dtype == np.int64:
         return np.concatenate([output.reshape(-1) for output in outputs])
-    if outputs[0].ndim < 2:
+    if outputs[0].ndim < 2 or outputs[0].size == 0:
         return None
     return np.concatenate([output.reshape(-1, output.shape[-1]).argmax(axis=-1) for output in outputs])
 
