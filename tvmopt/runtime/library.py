@@ -19,6 +19,9 @@ from ..abi import ABI, check_seal
 from ..errors import ArtifactError, InputError
 from ..model import TensorSpec
 
+_LINE = 64
+"""Bytes of a cache line."""
+
 
 class _Tensor(ctypes.Structure):
     """``tvmopt_tensor``."""
@@ -142,7 +145,7 @@ class Library:
         """
         call = SimpleNamespace()
         self._prepare(call)
-        results, kept = self._fill(call, inputs, partial(aligned, self._alignment))
+        results, kept = self._fill(call, inputs, partial(aligned, _LINE))
 
         def run() -> dict[str, np.ndarray]:
             self._invoke(call)

@@ -19,6 +19,7 @@ from tvmopt.lowering import lower, sparse
 from tvmopt.lowering.dispatch import activation
 from tvmopt.lowering.kernel import Kernel, Stored
 from tvmopt.lowering.sparse import cost
+from tvmopt.lowering.sparse.slices import BLOCK
 from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Border, Conv, MatMul
 
@@ -54,27 +55,29 @@ def test_random_products(target, case, threads):
 
 
 @needs_vnni
+@pytest.mark.parametrize("shared", [1, BLOCK])
 @given(case=matmuls(), threads=st.integers(1, 2))
-@settings(max_examples=15, deadline=None)
-def test_random_slices(case, threads):
+@settings(max_examples=10, deadline=None)
+def test_random_slices(shared, case, threads):
     region, x = case
     weight = region.weight.astype(int) - region.b.zero_point
     if weight.min() >= -128 and weight.max() <= 127:
-        check(region, x, target=targets.get(VNNI), threads=threads, lower=forced("slices"))
-
-
-def forced(form: str) -> Callable[..., Kernel]:
-    """What lowers a region to that sparse form, whatever it costs; a convolution to the only one."""
-
-    def lower(*args) -> Kernel:
-        with mock.patch.multiple(cost, **{form: free, "windows": free}, DENSEST=1):
-            return sparse.lower(*args).kernel
-
-    return lower
+        lower = forced("slices", lambda *args: -float(args[-1] == shared))
+        check(region, x, target=targets.get(VNNI), threads=threads, lower=lower)
 
 
 def free(*args) -> float:
     return -1.0
+
+
+def forced(form: str, cycles: Callable[..., float] = free) -> Callable[..., Kernel]:
+    """What lowers a region to that sparse form, whatever it costs; a convolution to the only one."""
+
+    def lower(*args) -> Kernel:
+        with mock.patch.multiple(cost, **{form: cycles, "windows": free}, DENSEST=1):
+            return sparse.lower(*args).kernel
+
+    return lower
 
 
 @needs_vnni

@@ -64,7 +64,7 @@ def windows(padded: int, positions: int, channels: int, outputs: int, steps: int
     return staged + form.count(positions) * (rates.steps[2] * steps + rates.finished[1] * outputs)
 
 
-def slices(pixels: int, length: int, outputs: int, weights: int) -> float:
-    """Cycles of ``matvec`` with so many weights that are not zero."""
-    steps = weights / (LANES * DEPTH * _FILLED)
-    return pixels * (3.2 * steps + length / 16 + outputs)
+def slices(pixels: int, length: int, outputs: int, inputs: int, shared: int) -> float:
+    """Cycles of ``matvec`` whose outputs, so many of them together, use so many inputs in all."""
+    steps = inputs * shared / (LANES * DEPTH * _FILLED)
+    return pixels * ((3.2 if shared == 1 else 2.9) * steps + length / 16 + outputs)

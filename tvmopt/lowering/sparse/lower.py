@@ -25,7 +25,7 @@ from .form import VNNI, Form
 from .groups import count_steps, group
 from .matvec import matvec
 from .product import product
-from .slices import slice_up
+from .slices import BLOCK, slice_up, used
 from .tile import COLUMNS
 
 
@@ -103,8 +103,9 @@ def _fastest(weight: np.ndarray, stored: Stored, out: Stored, epilogue: Epilogue
     formats: list[tuple[float, str, Callable[[np.ndarray, Stored, Epilogue], Kernel]]]
     formats = [(cost.groups(*extents, steps, form), "groups of 4 outputs", partial(_groups, form=form))]
     if form == VNNI:
-        cycles = cost.slices(*extents, int(np.count_nonzero(weight)))
-        formats.append((cycles, "slices of 16 outputs", _slices))
+        for shared, name in ((1, "slices of 16 outputs"), (BLOCK, "slices of 16 outputs in fours")):
+            cycles = cost.slices(*extents, int(np.count_nonzero(used(weight, shared))), shared)
+            formats.append((cycles, name, partial(_slices, shared=shared)))
     cycles, name, kernel = min(formats, key=itemgetter(0))
     why, pays = _compared(name, cycles, cost.dense(*extents, form, target))
     return Choice(kernel(weight.astype(form.w), out, epilogue) if pays else None, why)
@@ -170,9 +171,9 @@ def _groups(weight: np.ndarray, out: Stored, epilogue: Epilogue, form: Form) -> 
     return Kernel(func, (packed.begins, packed.inputs * form.pixels, packed.values, *epilogue.constants), out)
 
 
-def _slices(weight: np.ndarray, out: Stored, epilogue: Epilogue) -> Kernel:
-    packed = slice_up(weight)
-    func = matvec(_extents(weight, out), len(packed.windows), epilogue)
+def _slices(weight: np.ndarray, out: Stored, epilogue: Epilogue, shared: int) -> Kernel:
+    packed = slice_up(weight, shared)
+    func = matvec(_extents(weight, out), len(packed.windows), shared, epilogue)
     return Kernel(func, (packed.begins, packed.windows, packed.places, packed.values, *epilogue.constants), out)
 
 

@@ -10,7 +10,7 @@
                 sums += taken * values of the step                 # block "acc0", "acc1"
             y[row][slice] = epilogue(sums[0] + sums[1])
 
-Little is read: 4 bytes for every pair of weights that are not zero.
+Little is read: 4 bytes for every pair of weights that are not zero, or 2.5 (see ``slices``).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ..epilogue import Epilogue
 from .slices import DEPTH, HALF, LANES, UNROLLED, WINDOW
 
 
-def matvec(shape: tuple[int, int, int], steps: int, epilogue: Epilogue) -> tvm.tirx.PrimFunc:
+def matvec(shape: tuple[int, int, int], steps: int, shared: int, epilogue: Epilogue) -> tvm.tirx.PrimFunc:
     """The function of (x uint8 [M, K], begins, windows, places, values, *constants of the epilogue) with output [M, O].
 
     shape : M, K, O, the last a multiple of ``LANES``.
-    steps : of all slices.
+    steps : of all slices; shared : outputs that take the same inputs.
     """
     rows, length, outputs = shape
     slices = outputs // LANES
@@ -38,7 +38,7 @@ def matvec(shape: tuple[int, int, int], steps: int, epilogue: Epilogue) -> tvm.t
         x = T.arg("x", T.buffer((rows, length), "uint8"))
         begins = T.arg("begins", T.buffer((slices + 1,), "int32"))
         windows = T.arg("windows", T.buffer((steps,), "int32"))
-        places = T.arg("places", T.buffer((steps, LANES, DEPTH), "uint8"))
+        places = T.arg("places", T.buffer((steps, LANES // shared, DEPTH), "uint8"))
         values = T.arg("values", T.buffer((steps, LANES, DEPTH), "int8"))
         read = [T.arg(f"scale{i}", T.buffer(c.shape, c.dtype.name)) for i, c in enumerate(epilogue.constants)]
         y = T.arg("y", T.buffer((rows, outputs), epilogue.dtype))
@@ -75,18 +75,20 @@ def _step(
     values: tirx.Buffer,
     sums: tirx.Buffer,
 ) -> None:
-    steps = int(windows.shape[0])
+    steps, takers = int(windows.shape[0]), int(places.shape[1])
     window = T.sblock_alloc_buffer((WINDOW,), "int16", scope="local")
     taken = T.sblock_alloc_buffer((LANES,), "int32", scope="local")
     with T.vectorized(WINDOW) as i:
         T.buffer_store(window, wide[row, windows[step] * HALF + i], [i])
     with T.sblock(f"gather{number}"):
         s = T.axis.opaque(steps, step)
-        T.reads(window[0:WINDOW], places[s, 0:LANES, 0:DEPTH])
+        T.reads(window[0:WINDOW], places[s, 0:takers, 0:DEPTH])
         T.writes(taken[0:LANES])
         with T.serial(LANES) as lane, T.sblock("element"):
             lane = T.axis.spatial(LANES, lane)
-            low, high = (window[places[s, lane, j].astype("int32")].astype("int32") for j in range(DEPTH))
+            low, high = (
+                window[places[s, lane * takers // LANES, j].astype("int32")].astype("int32") for j in range(DEPTH)
+            )
             T.buffer_store(taken, low | (high << 16), [lane])
     with T.sblock(f"acc{number}"):
         s = T.axis.opaque(steps, step)
