@@ -89,12 +89,14 @@ def _grid(sch: Schedule, block: SBlockRV, producers: list[SBlockRV], decisions: 
     size = _size(sch, block)
     options = [min(size, threads) for threads in (32, 64, 256)]
     threads = decisions.pick(f"{sch.get(block).name_hint}.threads", min(size, THREADS), options)
-    loop, lane = sch.fuse(*spatial), None
+    lane = None
     if _vector(sch, block, size):
-        loop, lane = sch.split(loop, [None, VECTOR])
+        # before axes are fused: TVM takes no index apart that a vector crosses, and would keep sums of whole rows
+        spatial[-1], lane = sch.split(spatial[-1], [None, VECTOR])
+        sch.reorder(*spatial, *sums, lane)
+    loop = sch.fuse(*spatial)
     thread = _bind(sch, loop, threads)
     if lane is not None:
-        sch.reorder(*sums, lane)
         sch.vectorize(lane)  # which a block with its initial value apart does not allow
     if store is not None:
         sch.reverse_compute_at(store, thread)
