@@ -4,6 +4,7 @@ on every machine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,27 +20,43 @@ _POLYNOMIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-
 _ROUND = 1.5 * 2**23
 
 
-def expand(func: tirx.PrimFunc) -> tirx.PrimFunc:
-    """``exp(x)`` of float32  ->  what it stands for; at most 1 unit in the last place from the exact value."""
+def expand(func: tirx.PrimFunc, portable: bool) -> tirx.PrimFunc:
+    """``exp(x)`` of float32  ->  what it stands for; at most 1 unit in the last place from the exact value.
+
+    portable : for C; otherwise for LLVM.
+    """
     import tvm_ffi
     from tvm import ir
 
     def replace(call: ir.Call) -> Any:
         is_exp = getattr(call.op, "name", "") == "tirx.exp" and str(call.ty) == "float32"
-        return _exp(call.args[0]) if is_exp else call
+        return _exp(call.args[0], _kept if portable else _fenced) if is_exp else call
 
     return func.with_body(tvm_ffi.structural_map(func.body, (ir.Call, replace)))
 
 
-def _exp(value: Any) -> Any:
+def _fenced(product: Any) -> Any:
+    """A product that LLVM, which TVM lets fuse, does not fuse with an addition. Costs no instruction."""
+    from tvm import tirx
+
+    return tirx.call_llvm_pure_intrin("float32", "llvm.arithmetic.fence", product)
+
+
+def _kept(product: Any) -> Any:
+    """The same for C compilers: a maximum that changes nothing."""
+    from tvm import tirx
+
+    return tirx.Max(product, tirx.const(float(np.finfo(np.float32).min), "float32"))
+
+
+def _exp(value: Any, rounded: Callable[[Any], Any]) -> Any:
     from tvm import tirx
 
     def f32(constant: float | np.floating[Any]) -> Any:
         return tirx.const(float(np.float32(constant)), "float32")
 
     def times(a: Any, b: Any) -> Any:
-        # A maximum that changes nothing: LLVM, which TVM lets fuse, does not fuse the product with an addition.
-        return tirx.Max(a * b, f32(np.finfo(np.float32).min))
+        return rounded(a * b)
 
     x, t, r = (tirx.Var(name, "float32") for name in ("exp_x", "exp_t", "exp_r"))
     within = tirx.Min(tirx.Max(x, f32(-104.0)), f32(89.0))  # beyond, the result is 0 or infinity

@@ -64,7 +64,7 @@ def lower(
     import tvm
     from tvm import tirx
 
-    expanded = {symbol: exponential.expand(func) for symbol, (func, _) in funcs.items()}
+    expanded = {symbol: exponential.expand(func, portable) for symbol, (func, _) in funcs.items()}
     mod = tvm.IRModule(expanded if parallel else {symbol: _serial(func) for symbol, func in expanded.items()})
     # Without registers for them, LLVM makes a copy of the code for each lane.
     vectorize = not portable and target.vector_bytes > 4
