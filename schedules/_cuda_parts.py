@@ -11,9 +11,11 @@ from tvm.s_tir import SBlock, Schedule
 from tvm.tirx import Buffer, PrimFunc
 from tvm_ffi import structural_map
 
-from ._common import find
 from ._cuda_cost import Shape
 from ._tir import Expr, at, substitute, unravel, uses
+
+COPIES = ("view", "stage", "pack")
+"""Blocks that bring elements to where they are multiplied: done as they are copied."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +59,8 @@ class Parts:
         """The parts of a contraction."""
         sch = Schedule(func)
         annotations = dict(sch.get(sch.get_sblock("root")).annotations)
-        for name in ("stage", "pack"):
-            if (block := find(sch, name)) is not None:
+        for block in sch.get_child_blocks(sch.get_sblock("root")):
+            if sch.get(block).name_hint.startswith(COPIES):
                 sch.compute_inline(block)
         acc, out = (sch.get(sch.get_sblock(name)) for name in ("acc", "out"))
         sums = acc.writes[0].source

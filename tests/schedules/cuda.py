@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tvm
@@ -13,6 +13,7 @@ from tvmopt.lowering.dispatch import lower, wants
 from tvmopt.lowering.kernel import Kernel, Stored
 from tvmopt.lowering.schedule import apply, load, schedule
 from tvmopt.quant import reference
+from tvmopt.quant.order import Order
 from tvmopt.quant.regions import Region
 from tvmopt.target import Target
 
@@ -35,10 +36,13 @@ class Case:
         inputs: tuple[np.ndarray, ...],
         target: Target,
         lower: Callable[..., Kernel | None] = lower,
+        orders: Sequence[Order | None] = (),
     ) -> None:
+        """orders : of the inputs' axes in memory, where a kernel takes them so."""
         self.target = target
         self.expected = reference.run(region, *inputs)
-        held = wants(region, tuple(Stored(x.shape, x.dtype.name) for x in inputs), target)
+        given = itertools.zip_longest(inputs, orders)
+        held = wants(region, tuple(Stored(x.shape, x.dtype.name, permuted=order) for x, order in given), target)
         kernel = lower(region, held, self.expected.shape, target)
         assert kernel is not None
         self.kernel: Kernel = kernel

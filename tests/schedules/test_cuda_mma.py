@@ -29,6 +29,15 @@ def test_products_of_activations(name):
     case.check()
 
 
+@pytest.mark.parametrize("key", [(0, 3, 1, 2), (3, 2, 1, 0)])
+def test_heads_and_keys_are_read_where_they_lie(key):
+    """Queries and keys of [tokens, heads, width]: nothing is transposed in memory."""
+    case = Case(*activations((2, 3, 40, 64), (2, 3, 64, 72), (130, 121)), TARGET, orders=[(0, 2, 1, 3), key])
+    assert case.kernel.shapes[0] == (2, 40, 3, 64)
+    assert case.func.script().count('"tvmopt_copy16"') == (4 if key == (0, 3, 1, 2) else 2)
+    case.check()
+
+
 def test_sums_of_rows_and_columns_are_of_every_tile():
     """The largest tiles sum in the most registers."""
     case = Case(*activations((2, 130, 64), (2, 64, 128), (3, 5)), TARGET)

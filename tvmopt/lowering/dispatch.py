@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 
 from ..quant.params import QParams
@@ -12,8 +13,11 @@ from .kernel import Kernel, Stored
 
 @singledispatch
 def wants(region: Region, inputs: tuple[Stored, ...], target: Target) -> tuple[Stored, ...]:
-    """How the kernel of ``region`` wants its inputs stored, given how they are now. Default: as they are."""
-    return inputs
+    """How the kernel of ``region`` wants its inputs stored, given how they are now.
+
+    Default: as they are, but for permuted ones, which it wants as ONNX has them.
+    """
+    return tuple(replace(x, permuted=None) for x in inputs)
 
 
 @singledispatch

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..quant.order import Order, channels_last, plain
+
 if TYPE_CHECKING:
     import tvm
 
@@ -22,22 +24,25 @@ class Stored:
     dtype         : numpy name of the stored elements; an int8 tensor may be stored as uint8 (every value
                     + 128) or the other way round, where the target's kernels want it so.
     channels_last : whether axis 1 is stored last. Only tensors of rank >= 3 are.
+    permuted      : another order of the axes, where it is neither that nor ONNX's. Only kernels that ask for it
+                    (``wants``) are given one.
     """
 
     shape: tuple[int, ...]
     dtype: str
     channels_last: bool = False
+    permuted: Order | None = None
 
     @property
     def physical(self) -> tuple[int, ...]:
         """The shape in memory."""
-        return (self.shape[0], *self.shape[2:], self.shape[1]) if self.channels_last else self.shape
+        return tuple(self.shape[axis] for axis in self.order)
 
     @property
-    def order(self) -> tuple[int, ...]:
+    def order(self) -> Order:
         """The permutation from the ONNX shape to the physical one."""
         rank = len(self.shape)
-        return (0, *range(2, rank), 1) if self.channels_last else tuple(range(rank))
+        return self.permuted or (channels_last(rank) if self.channels_last else plain(rank))
 
     def place(self, index: Sequence[Any]) -> tuple[Any, ...]:
         """Where the element at an ONNX ``index`` lies: its physical index."""

@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 from tvm import te
 
+from ..quant.order import plain
 from ..quant.regions import MatMul, Residual
 from ..target import Target
 from .arith import Expr
@@ -25,7 +26,11 @@ from .window import guarded
 def _(region: MatMul, inputs: tuple[Stored, ...], target: Target) -> tuple[Stored, ...]:
     # where its zero point is an input too, the first one keeps its signedness
     kept = 3 if region.a is None else 0
-    return tuple(Stored(x.shape, x.dtype if i < kept else activation(x.dtype, target)) for i, x in enumerate(inputs))
+    dtypes = [x.dtype if i < kept else activation(x.dtype, target) for i, x in enumerate(inputs)]
+    # a GPU copies elements one by one where they lie apart, which takes less than a kernel that brings them together
+    anyhow = region.weight is None and target.cuda is not None
+    orders = [x.order if anyhow and x.order != plain(len(x.shape)) else None for x in inputs]
+    return tuple(Stored(x.shape, dtype, permuted=order) for x, dtype, order in zip(inputs, dtypes, orders, strict=True))
 
 
 @lower.register
@@ -93,7 +98,7 @@ def _activations(region: MatMul, inputs: Sequence[Stored], out_shape: tuple[int,
     K * a_zp * b_zp`` is taken off the sum of their products. Elsewhere they are centered to 16 bits first.
     """
     sources = [te.placeholder(x.physical, x.dtype, f"x{i}") for i, x in enumerate(inputs)]
-    a, b = sources[0], sources[-1]
+    a, b = _view(sources[0], inputs[0]), _view(sources[-1], inputs[-1])
     *batch, m, n = out_shape
     form = choose(target, inputs[0].dtype, np.zeros(0))
     a_zp, b_zp = _zero_point(region, inputs[0], sources), int(as_stored(region.b, inputs[-1]).zero_point)
@@ -115,6 +120,13 @@ def _activations(region: MatMul, inputs: Sequence[Stored], out_shape: tuple[int,
     epilogue = epilogue_of(region, inputs[0], sources, 0, zeros, target, reach)
     func = finish([*sources, *epilogue.params], acc, out_shape[-1], epilogue, form, correction)
     return Kernel(func, epilogue.constants, Stored(out_shape, epilogue.dtype))
+
+
+def _view(source: te.Tensor, stored: Stored) -> te.Tensor:
+    """A tensor with its axes as ONNX has them; its rule does not compute this, but reads the other one."""
+    if stored.permuted is None:
+        return source
+    return te.compute(stored.shape, lambda *index: source(*stored.place(index)), name="view")
 
 
 def _correction(

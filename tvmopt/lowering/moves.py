@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from tvm import relax
 
@@ -79,7 +80,7 @@ def _resize2d(builder: relax.BlockBuilder, call: relax.Call, value: Value) -> Va
     attrs = call.attrs
     if attrs.method != "nearest_neighbor" or attrs.layout != "NCHW":
         return None
-    stored = value.stored
+    stored = replace(value.stored, permuted=None)
     expr = fetch(builder, value, stored.order, stored.dtype)
     layout = "NHWC" if stored.channels_last else "NCHW"
     roi = [float(edge) for edge in attrs.roi]

@@ -9,7 +9,7 @@ import numpy as np
 from tvm import relax
 from tvm.ir import GenericConst
 
-from ..quant.order import Order, same_memory
+from ..quant.order import Order, channels_last, plain, same_memory
 from ..quant.relax_form.scope import constant
 from .kernel import Stored
 
@@ -51,12 +51,14 @@ class Value:
 
     @property
     def stored(self) -> Stored:
-        """The storage in which a kernel would best read it: as it was computed, if a kernel can."""
+        """The storage in which a kernel would best read it: as it was computed."""
         order, dtype = self.first
-        last = Stored(self.shape, dtype, channels_last=True)
-        return (
-            last if len(self.shape) >= 3 and same_memory(order, last.order, self.shape) else Stored(self.shape, dtype)
-        )
+        rank = len(self.shape)
+        if rank >= 3 and same_memory(order, channels_last(rank), self.shape):
+            return Stored(self.shape, dtype, channels_last=True)
+        if same_memory(order, plain(rank), self.shape):
+            return Stored(self.shape, dtype)
+        return Stored(self.shape, dtype, permuted=order)
 
     def permuted(self, axes: Sequence[int]) -> Value:
         """ONNX Transpose: nothing moves, the same memory is another tensor."""
