@@ -18,12 +18,10 @@ from tvm.target import Target
 from tvm.tirx import PrimFunc
 
 from ._common import Decisions, Product, extents, find
+from ._cuda_tile import WARP
 
 THREADS = 128
 """Of a block, at most."""
-
-WARP = 32
-"""Threads that run together."""
 
 CHANNELS = 4
 """Of a thread."""

@@ -60,8 +60,8 @@ class SparseMma(Warps):
         )
 
     def settle(self, s: Expr, rows: bool, columns: bool) -> Stmt:
-        """See ``Multiply``: 2:4 weights are constants, whose zero points and sums are known."""
-        raise NotImplementedError
+        """See ``Multiply``."""
+        raise AssertionError("2:4 weights are constants: their zero points and sums are in the bias")
 
     def row_channel(self, row: Expr) -> Expr:
         """A lane's two channels of two products are 4 neighbours."""

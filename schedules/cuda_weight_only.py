@@ -21,9 +21,6 @@ from tvm_ffi import structural_map
 from ._common import Decisions, extents, find, threads
 from ._tir import Expr
 
-WARP = 32
-"""Lanes of a warp, and of a vector of the packed weights."""
-
 WARPS = 16
 """Of a block of threads, at most."""
 

@@ -111,6 +111,13 @@ def test_no_compiler(monkeypatch):
         compiler.compile(KERNEL, "sm_80")
 
 
+def test_headers_of_an_installed_toolkit(monkeypatch, tmp_path):
+    """Where NVRTC came as a wheel, but its headers did not."""
+    monkeypatch.setattr(compiler, "_wheels", lambda pattern: [])
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: str(tmp_path / "bin" / name))
+    assert compiler._includes() == [f"-I{tmp_path}/include", f"-I{tmp_path}/include/cccl"]
+
+
 def test_what_ptxas_says():
     log = """
 ptxas info    : Compiling entry function 'a' for 'sm_80'

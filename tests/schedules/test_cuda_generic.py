@@ -36,12 +36,16 @@ def test_random_regions(case):
     Case(region, inputs, TARGET).check()
 
 
-@pytest.mark.parametrize("region", [conv(40, 80, 3, 9, groups=40), pool(40, 9)], ids=["depthwise", "pool"])
-def test_threads_keep_only_their_own_sums(region):
+@pytest.mark.parametrize(
+    ("region", "elements"),
+    [(conv(40, 80, 3, 9, groups=40), 4), (pool(40, 9), 4), (pool(39, 9), 1)],
+    ids=["depthwise", "pool", "pool of channels that are no multiple of 4"],
+)
+def test_threads_keep_only_their_own_sums(region, elements):
     """TVM would give every thread room for the sums of a row, in memory."""
     func = Case(*region, TARGET).kernel.func
     text = source({"kernel": apply("cuda_generic", func, TARGET)}, TARGET)
-    assert {int(size) for size in re.findall(r"int \w+_local_ptr\[(\d+)\]", text)} == {4}
+    assert {int(size) for size in re.findall(r"int \w+_local_ptr\[(\d+)\]", text)} == {elements}
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (1, 200), (130, 12)])

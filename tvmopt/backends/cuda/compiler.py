@@ -112,8 +112,11 @@ def _first_error(log: str) -> str:
 
 
 def _includes() -> list[str]:
-    """Where the CUDA headers of the wheels lie."""
-    return [f"-I{folder}" for include in _wheels("cu*/include") for folder in (include, include / "cccl")]
+    """Where the CUDA headers lie: in the wheels, or, without those, in the toolkit that is installed."""
+    folders = _wheels("cu*/include")
+    if not any((include / "cccl").is_dir() for include in folders) and (nvcc := shutil.which("nvcc")):
+        folders.append(Path(nvcc).resolve().parent.parent / "include")
+    return [f"-I{folder}" for include in folders for folder in (include, include / "cccl")]
 
 
 def _wheels(pattern: str) -> list[Path]:
