@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Union
 
+import numpy as np
 from tvm import relax
 from tvm.ir import Call, GlobalVar, IRModule, Tuple, TupleGetItem
 from tvm.tirx import IntImm
@@ -59,7 +60,7 @@ class _Lowering:
         self.builder = relax.BlockBuilder(IRModule(kept, attrs=mod.attrs))
         self.held: dict[relax.Var, Held] = {}
         self.regions = {gv: from_function(f) for gv, f in self.composites.items()}
-        self.widths = widths(self.main, self.regions, choose(target, "uint8"))
+        self.widths = widths(self.main, self.regions, choose(target, "uint8", np.zeros(0)))
         self.joins = joins(self.main, self.regions)
         self.joined: dict[relax.Var, Value] = {}
         self.counts = {"regions": 0, "sparse": 0, "joined": 0, "inlined": 0}
