@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tvm import relax
 
 from tvmopt import target as targets
+from tvmopt.lowering import lower
 from tvmopt.lowering.packing import Packing
 from tvmopt.lowering.widen import widened, widths
 from tvmopt.quant import reference
@@ -66,6 +67,13 @@ def test_tensors_between_convolutions_are_widened():
 def test_a_tensor_that_something_else_reads_stays():
     graph, tensors = chain()
     assert found(graph, tensors[-1], tensors[1]) == [32]  # nor does the depthwise convolution's input change
+
+
+@pytest.mark.parametrize(("name", "widened"), [("arm/cortex-a72", 57), ("cuda/sm_80", 57), ("arm/cortex-a76", 64)])
+def test_targets_whose_channels_are_whole_vectors(name, widened):
+    graph, tensors = chain()
+    model, _ = graph.model(tensors[-1])
+    assert f"R.Tensor((1, 6, 6, {widened})" in lower(model, targets.get(name)).mod.script()
 
 
 def test_a_target_without_shapes_of_its_own_stays():

@@ -60,7 +60,8 @@ class _Lowering:
         self.builder = relax.BlockBuilder(IRModule(kept, attrs=mod.attrs))
         self.held: dict[relax.Var, Held] = {}
         self.regions = {gv: from_function(f) for gv, f in self.composites.items()}
-        self.widths = widths(self.main, self.regions, choose(target, "uint8", np.zeros(0)))
+        vectors = target.cuda is None  # a GPU's tiles may end anywhere
+        self.widths = widths(self.main, self.regions, choose(target, "uint8", np.zeros(0))) if vectors else {}
         self.joins = joins(self.main, self.regions)
         self.joined: dict[relax.Var, Value] = {}
         self.counts = {"regions": 0, "sparse": 0, "joined": 0, "inlined": 0}

@@ -28,11 +28,11 @@ class Groups:
 
 def group(weight: np.ndarray, depth: int) -> Groups:
     """Compress a weight [O, K]. depth : inputs that one step multiplies."""
-    used = _used(weight)
-    counts = used.sum(1)
+    taken = used(weight, ROWS)
+    counts = taken.sum(1)
     steps = -(-counts // depth)
     begins = np.concatenate([[0], np.cumsum(steps)]).astype(np.int32)
-    groups, columns = np.nonzero(used)
+    groups, columns = np.nonzero(taken)
     slots = begins[groups] * depth + np.arange(len(groups)) - (np.cumsum(counts) - counts)[groups]
     total = max(int(begins[-1]), 1)  # a constant has at least one element
     inputs = np.zeros(total * depth, np.int32)
@@ -45,9 +45,9 @@ def group(weight: np.ndarray, depth: int) -> Groups:
 
 def count_steps(weight: np.ndarray, depth: int) -> int:
     """The steps that ``group`` would need."""
-    return int((-(-_used(weight).sum(1) // depth)).sum())
+    return int((-(-used(weight, ROWS).sum(1) // depth)).sum())
 
 
-def _used(weight: np.ndarray) -> np.ndarray:
-    """Which inputs each group of outputs uses: bool [O / ROWS, K]."""
-    return np.asarray((weight != 0).reshape(-1, ROWS, weight.shape[1]).any(1))
+def used(weight: np.ndarray, shared: int) -> np.ndarray:
+    """Which inputs each ``shared`` outputs use: bool [O / shared, K]."""
+    return np.asarray((weight != 0).reshape(-1, shared, weight.shape[1]).any(1))

@@ -22,10 +22,10 @@ from ..window import Window
 from . import cost, pairs
 from .convolution import Phases, convolution
 from .form import VNNI, Form
-from .groups import count_steps, group
+from .groups import count_steps, group, used
 from .matvec import matvec
 from .product import product
-from .slices import BLOCK, slice_up, used
+from .slices import BLOCK, slice_up
 from .tile import COLUMNS
 
 

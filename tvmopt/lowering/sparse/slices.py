@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .groups import used
+
 LANES = 16
 """Outputs of a slice: int32 sums of a vector."""
 
@@ -45,11 +47,6 @@ class Slices:
     windows: np.ndarray
     places: np.ndarray
     values: np.ndarray
-
-
-def used(weight: np.ndarray, shared: int) -> np.ndarray:
-    """Which inputs each ``shared`` outputs use: bool [O / shared, K]."""
-    return np.asarray((weight != 0).reshape(-1, shared, weight.shape[1]).any(1))
 
 
 def slice_up(weight: np.ndarray, shared: int) -> Slices:
