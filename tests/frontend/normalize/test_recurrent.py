@@ -155,6 +155,16 @@ def test_lengths_and_shapes_have_to_be_known() -> None:
         frontend.load(proto)
 
 
+@pytest.mark.parametrize(("op", "shape"), [("LSTM", (0, 2, 5)), ("DynamicQuantizeLSTM", (4, 5))])
+def test_inputs_that_are_no_sequence(op: str, shape: tuple[int, ...]) -> None:
+    proto = recurrent(op)
+    proto.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, shape))
+    for value in proto.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    with pytest.raises(UnsupportedError, match=rf"node '{op}:y': {op} of an input of shape \({shape[0]}, "):
+        frontend.load(proto)
+
+
 def test_weights_may_be_inputs() -> None:
     proto = recurrent("GRU")
     weight = next(t for t in proto.graph.initializer if t.name == "R")

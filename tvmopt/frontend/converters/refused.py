@@ -62,6 +62,8 @@ def _recurrent(node: ir.Node) -> str | None:
     x, weights = node.inputs[0], node.inputs[1:3]
     if x is None or x.shape is None or not x.shape.is_static():
         return f"{node.op_type} of a sequence whose shape is unknown is not supported"
+    if len(x.shape) != 3 or 0 in x.shape:
+        return f"{node.op_type} of an input of shape {tuple(x.shape.numpy())} is not supported"
     lengths = node.inputs[4] if len(node.inputs) > 4 else None
     if lengths is not None:
         steps = x.shape[node.attributes.get_int("layout", 0)]

@@ -20,6 +20,8 @@ _OPERATORS = (
     "Elu", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Softplus", "Softsign", "Tanh", "ThresholdedRelu",
 )  # fmt: skip
 _COMPOSED = ("Affine", "ScaledTanh")
+"""Activations that ONNX has operators for, and those that it has none for."""
+
 _ALPHA = {"Affine": 1.0, "Elu": 1.0, "HardSigmoid": 0.2, "LeakyRelu": 0.01, "ScaledTanh": 1.0, "ThresholdedRelu": 1.0}
 _BETA = {"Affine": 0.0, "HardSigmoid": 0.5, "ScaledTanh": 1.0}
 """Parameters of those that have some, by default."""

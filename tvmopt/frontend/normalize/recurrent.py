@@ -109,8 +109,8 @@ class _Direction:
         return step
 
     def gru(self, bias: ir.Value | None) -> Callable[..., list[ir.Value]]:
-        """``H = (1 - Z) G + Z H``, where Z and R are ``f(x + H R)``, and G is ``g(x + (R H) R)``, or
-        ``g(x + R (H R + bias))`` with linear_before_reset."""
+        """``H = (1 - Z) N + Z H``, where the gates Z and S are ``f(x + H R)``, and N is ``g(x + (S H) R)``, or
+        ``g(x + S (H R + bias))`` with linear_before_reset."""
         op, (f, g) = self.to.op, self.functions
         if self.before_reset:
             whole = self.product(2, 0, 3)
@@ -121,18 +121,12 @@ class _Direction:
             if self.before_reset:
                 found = whole(hidden) if bias is None else op("Add", whole(hidden), bias)
                 gates = [*zip(self.parts(x, 2, 3), self.parts(found, 2, 3), strict=True)]
-                z, r = (f(op("Add", *pair)) for pair in gates[:2])
-                new = g(op("Add", gates[2][0], op("Mul", r, gates[2][1])))
+                z, reset = (f(op("Add", *pair)) for pair in gates[:2])
+                new = g(op("Add", gates[2][0], op("Mul", reset, gates[2][1])))
             else:
-                z, r = self.parts(f(op("Add", _part(self.to, x, 2, 0, 2 * self.hidden), both(hidden))), 2, 2)
-                new = g(op("Add", _part(self.to, x, 2, 2, self.hidden), last(op("Mul", r, hidden))))
-            return [
-                op(
-                    "Add",
-                    op("Mul", op("Sub", self.one, z), new),
-                    op("Mul", z, hidden),
-                )
-            ]
+                z, reset = self.parts(f(op("Add", _part(self.to, x, 2, 0, 2 * self.hidden), both(hidden))), 2, 2)
+                new = g(op("Add", _part(self.to, x, 2, 2, self.hidden), last(op("Mul", reset, hidden))))
+            return [op("Add", op("Mul", op("Sub", self.one, z), new), op("Mul", z, hidden))]
 
         return step
 
