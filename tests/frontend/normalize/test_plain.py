@@ -73,3 +73,12 @@ def test_identities_disappear():
     loaded = compare(model(body))
     assert ops(loaded) == ["abs"]
     assert [spec.name for spec in loaded.outputs] == ["y", "z"]
+
+
+def test_concat_of_very_many():
+    """Of so many parts at once, what TVM makes of them ends the process."""
+    names = [f"n{i}" for i in range(150)]
+    nodes = " ".join(f"{name} = Add(x, c{i})" for i, name in enumerate(names))
+    constants = {f"c{i}": np.float32(i) for i in range(len(names))}
+    body = f"g (float[1,2] x) => (float[150,2] y) {{ {nodes} y = Concat<axis=0>({', '.join(names)}) }}"
+    assert ops(compare(model(body, constants))).count("concat") == 4

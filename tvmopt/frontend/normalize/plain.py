@@ -10,6 +10,9 @@ import onnx_ir as ir
 from ..fold import constant
 from .builder import Builder, Rule, size, static_shape
 
+_PARTS = 64
+"""Of a Concat, at most: TVM nests a condition for each, and what walks hundreds of them ends the process."""
+
 
 def remove_identities(model: ir.Model) -> None:
     """Identity(x) -> x. A graph output keeps its name, so one that is also an input, a constant or an output stays."""
@@ -49,10 +52,15 @@ def _cast_like(to: Builder) -> Sequence[ir.Value] | None:
 
 
 def _concat(to: Builder) -> Sequence[ir.Value] | None:
-    """Concat(x, nothing, y) -> Concat(x, y): parts without elements are left out, as exporters write them."""
+    """Concat(x, nothing, y) -> Concat(x, y): parts without elements are left out, as exporters write them.
+
+    Concat of more than ``_PARTS`` -> Concat of Concats.
+    """
     parts = [value for value in to.node.inputs if size(value) != 0]
-    if not parts or len(parts) == len(to.node.inputs):
+    if not parts or (len(parts) == len(to.node.inputs) and len(parts) <= _PARTS):
         return None
+    if len(parts) > _PARTS:
+        parts = [to.op("Concat", *parts[i : i + _PARTS], **to.kept()) for i in range(0, len(parts), _PARTS)]
     return [to.op("Concat", *parts, **to.kept())] if len(parts) > 1 else [to.op("Identity", parts[0])]
 
 
