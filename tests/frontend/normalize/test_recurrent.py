@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.frontend.runs import by_onnxruntime, by_tvm, compare, feeds, ops
 from tvmopt import frontend
 from tvmopt.errors import ModelError, UnsupportedError
+from tvmopt.quant.cost import counts
 
 GATES = {"LSTM": 4, "DynamicQuantizeLSTM": 4, "GRU": 3, "RNN": 1}
 STEPS, BATCH, FEATURES, HIDDEN = 4, 2, 5, 3
@@ -99,6 +100,13 @@ def test_every_option(case: str) -> None:
 def test_the_whole_input_is_one_product_and_a_state_of_zeros_is_none() -> None:
     loaded = frontend.load(recurrent("LSTM"))
     assert ops(loaded).count("matmul") == 1 + STEPS - 1
+
+
+def test_steps_share_their_weights() -> None:
+    """Each step counts its products, but only one of them the weight."""
+    found = counts(frontend.load(recurrent("LSTM", bias=False, states=True)).mod)
+    products = 4 * HIDDEN * (FEATURES + HIDDEN)
+    assert (found["weight_bytes"], found["macs"]) == (4 * products, STEPS * BATCH * products)
 
 
 def test_only_outputs_that_are_used_have_to_be_named() -> None:
