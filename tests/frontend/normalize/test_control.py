@@ -33,5 +33,5 @@ def test_branches_of_different_shapes():
             else_branch = other () => (float[2,6] e) { e = Concat<axis=1>(x, x) }
         >
     }"""
-    with pytest.raises(UnsupportedError, match="node 'If:y': If, whose branches differ in shape, is not supported"):
+    with pytest.raises(UnsupportedError, match=r"node 'If:y': If, whose branches differ in shape .* is a constant"):
         frontend.load(model(body))

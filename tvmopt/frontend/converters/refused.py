@@ -43,7 +43,9 @@ def _training(node: ir.Node, on: bool) -> str | None:
 
 
 def _if(node: ir.Node) -> str | None:
-    return "If, whose branches differ in shape, is not supported"
+    condition = node.inputs[0]
+    hint = "" if condition is None else f" (it may be supported when '{condition.name}' is a constant)"
+    return f"If, whose branches differ in shape or have no known one, is not supported{hint}"
 
 
 def _cast(node: ir.Node) -> str | None:
