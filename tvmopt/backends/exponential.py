@@ -20,17 +20,17 @@ _POLYNOMIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-
 _ROUND = 1.5 * 2**23
 
 
-def expand(func: tirx.PrimFunc, portable: bool) -> tirx.PrimFunc:
+def expand(func: tirx.PrimFunc, fenced: bool) -> tirx.PrimFunc:
     """``exp(x)`` of float32  ->  what it stands for; at most 1 unit in the last place from the exact value.
 
-    portable : for C; otherwise for LLVM.
+    fenced : by an intrinsic of LLVM, not an operation. C has none, and without vectors LLVM unrolls more where it is.
     """
     import tvm_ffi
     from tvm import ir
 
     def replace(call: ir.Call) -> Any:
         is_exp = getattr(call.op, "name", "") == "tirx.exp" and str(call.ty) == "float32"
-        return _exp(call.args[0], _kept if portable else _fenced) if is_exp else call
+        return _exp(call.args[0], _fenced if fenced else _kept) if is_exp else call
 
     return func.with_body(tvm_ffi.structural_map(func.body, (ir.Call, replace)))
 
@@ -43,7 +43,7 @@ def _fenced(product: Any) -> Any:
 
 
 def _kept(product: Any) -> Any:
-    """The same for C compilers: a maximum that changes nothing."""
+    """The same by a maximum that changes nothing."""
     from tvm import tirx
 
     return tirx.Max(product, tirx.const(float(np.finfo(np.float32).min), "float32"))

@@ -64,10 +64,10 @@ def lower(
     import tvm
     from tvm import tirx
 
-    expanded = {symbol: exponential.expand(func, portable) for symbol, (func, _) in funcs.items()}
-    mod = tvm.IRModule(expanded if parallel else {symbol: _serial(func) for symbol, func in expanded.items()})
     # Without registers for them, LLVM makes a copy of the code for each lane.
     vectorize = not portable and target.vector_bytes > 4
+    expanded = {symbol: exponential.expand(func, fenced=vectorize) for symbol, (func, _) in funcs.items()}
+    mod = tvm.IRModule(expanded if parallel else {symbol: _serial(func) for symbol, func in expanded.items()})
     mod = _passes(tvm.target.Target("c") if portable else target.tvm(), vectorize=vectorize)(mod)
     raw, sizes, moved = {}, {}, {}
     for gv, func in mod.functions.items():
