@@ -1,29 +1,46 @@
 """Schedule of "quads" functions, for AVX512-VNNI: rows of 64 bytes are interleaved by unpacks and multiplied at once.
 
     for space, blocks, tiles of pixels:
-        for the pixels of a tile, unrolled:
-            sums[64] = bias
-            for taps:
-                sums += interleaved(4 rows of x) * weight[block]
-            out = bytes(scaled(sums))
+        for columns under a tile, unrolled:
+            sums[pixel] = bias                                         # for a pixel that begins here
+            column = interleaved(4 rows of x)
+            sums[pixel] += column * weight[block][tap]                 # for all pixels that it is under
+            out[pixel] = bytes(scaled(sums[pixel]))                    # for one that ends here
 
-Neighbouring pixels have columns in common, which LLVM interleaves once where their code is unrolled. Instructions are
-put in by hand: tensorize does not match what is read under a condition.
+So a column is interleaved once, and sums are in registers for as long as their window takes. Instructions are put in by
+hand: tensorize does not match what is read under a condition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial, reduce
+from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import product
+from math import prod
 
 from tvm.ir import Call, Range, TensorLoad, Var
 from tvm.s_tir import Schedule
-from tvm.s_tir.stmt import SBlock
+from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.script import tirx as T
-from tvm.tirx import And, Bind, BufferLoad, BufferRegion, BufferStore, Not, PrimFunc, Ramp, SeqStmt, Stmt, const
+from tvm.tirx import (
+    And,
+    Bind,
+    BufferLoad,
+    BufferRegion,
+    BufferStore,
+    For,
+    ForKind,
+    IterVar,
+    Not,
+    PrimFunc,
+    Ramp,
+    SeqStmt,
+    Stmt,
+    const,
+)
 from tvm_ffi import structural_map, structural_walk
 
-from ._common import Decisions, begun, extents, parallel
+from ._common import Decisions, begun, evenly, extents, parallel
 from ._interleave import shuffle, unpacked
 from ._intrinsics import step
 from ._tir import Expr, substitute, uses
@@ -31,10 +48,19 @@ from ._tir import Expr, substitute, uses
 QUAD, LANES, DEPTH = 64, 16, 4
 
 COLUMNS = 9
-"""Under the windows of a tile of pixels, at most: so many stay in registers until none needs them."""
+"""Under the windows of a tile of pixels, at most: more gain nothing, and are more code."""
 
-STEPS = 24
+ROW = 11
+"""The same where one tile is the whole row."""
+
+STEPS = 40
 """Groups of taps of all pixels of a tile, at most: more is code that LLVM takes long to compile."""
+
+HELD = 16
+"""Vectors of weights that stay in registers from row to row, at most."""
+
+NEAR = 160 * 1024
+"""Bytes of an input that is read block of channels by block, at most: of larger ones each line is read once."""
 
 
 def schedule(func: PrimFunc, tunable: bool) -> Schedule:
@@ -42,15 +68,20 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     sch = Schedule(_stored_at_once(begun(func)))
     decisions = Decisions(sch, tunable)
     acc, scaled, out = (sch.get_sblock(name) for name in ("acc", "scaled", "out_o"))
-    pixels, stride = extents(sch, acc)[-3], int(sch.get(acc).annotations["tvmopt.stride"])
+    pixels = extents(sch, acc)[-3]
+    told = sch.get(acc).annotations
+    stride, dilation = int(told["tvmopt.stride"]), int(told.get("tvmopt.dilation", 1))
     width, groups = (int(axis.dom.extent) for axis in sch.get(acc).iter_vars[-3:-1])
     apart = stride * (extents(sch, out)[-1] // int(sch.get(acc).reads[0].source.shape[-1]))
     most = max(1, min((COLUMNS - width) // apart + 1, STEPS // (width * groups)))
+    most = pixels if apart * (pixels - 1) + width <= ROW else most
     tile = max(count for count in range(1, most + 1) if pixels % count == 0)
 
     *space, pixel, block = sch.get_loops(out)
     p0, p1 = sch.split(pixel, [None, decisions.pick("pixels", tile, [n for n in range(1, 9) if pixels % n == 0])])
-    order = decisions.pick("order", 0, (0, 1))
+    blocks, size = int(sch.get(block).extent), prod(map(int, sch.get(acc).reads[0].source.shape))
+    held = width * groups * DEPTH <= HELD and size <= NEAR and evenly(func, blocks)
+    order = decisions.pick("order", int(held), (0, 1))
     outer = ([*space, block], [block, *space])[order]
     sch.reorder(*outer, p0, p1)
     for producer in (scaled, acc):
@@ -65,12 +96,12 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
         vector, lane = sch.split(sch.get_loops(producer)[-1], [None, LANES])
         sch.unroll(vector)
         sch.vectorize(lane)
-    for loop in (tap, group, p1):
+    for loop in (tap, group):
         sch.unroll(loop)
     sch.blockize(sums)
     for loop in (space[-1], p0):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
-    return Schedule(_replaced(sch.mod["main"], "acc_update_o", partial(_multiplied, stride=stride)))
+    return Schedule(_by_column(sch.mod["main"], sch.get(p1).loop_var, apart, dilation))
 
 
 def _stored_at_once(func: PrimFunc) -> PrimFunc:
@@ -94,26 +125,100 @@ def _replaced(func: PrimFunc, name: str, replacement: Callable[[SBlock, SBlock],
     return func.with_body(structural_map(func.body, (SBlock, change)))
 
 
-def _multiplied(block: SBlock, element: SBlock, stride: int) -> SBlock:
-    """One group of taps for the 64 sums of a quad; a row that lies in the border is a vector of what is there."""
-    at, *more = (axis.var for axis in element.iter_vars)  # a single row has no axis
-    sums, products = element.body.value.a, element.body.value.b
-    x, w = products.a.value, products.b.value
-    statements: list[Stmt] = []
-    rows: list[Var] = []
-    for number in range(int(element.iter_vars[-1].dom.extent) if more else 1):
-        value = _row(x, at, dict.fromkeys(more, number), stride)
-        rows.append(Var("row", value.ty))
-        statements.append(Bind(rows[-1], value))
-    rows += rows[-1:] * (DEPTH - len(rows))  # their weights are 0
-    pairs = {high: [unpacked(rows[i], rows[i + 1], 1, high) for i in (0, 2)] for high in (False, True)}
-    columns = [unpacked(*pairs[high], 2, higher) for high in (False, True) for higher in (False, True)]
-    for vector, column in enumerate(columns):
-        there = {at: vector * LANES, **dict.fromkeys(more, 0)}
-        before = _vector(sums, there, LANES)
-        after = step(LANES, DEPTH, before, column, _vector(w, there, QUAD))
-        statements.append(BufferStore(sums.source, after, before.indices))
-    return SBlock(block.iter_vars, block.reads, block.writes, block.name_hint, SeqStmt(statements))
+def _by_column(func: PrimFunc, pixel: Expr, apart: int, dilation: int) -> PrimFunc:
+    """``func`` with the tile of pixels, which the loop over ``pixel`` is, computed column by column.
+
+    apart, dilation : columns between neighbouring pixels, and between taps.
+    """
+
+    def change(loop: For) -> Stmt:
+        if not loop.loop_var.same_as(pixel):
+            return loop
+        begin, taps, *end = _steps(loop.body)
+        add = _Group(taps.body.body)
+        last, groups = int(taps.extent) - 1, range(int(taps.body.extent))
+        under: dict[int, list[tuple[int, int]]] = {}
+        for p, tap in product(range(int(loop.extent)), range(last + 1)):
+            under.setdefault(apart * p + dilation * tap, []).append((p, tap))
+        statements: list[Stmt] = []
+        for _, places in sorted(under.items()):
+            statements += [_copy(begin, {pixel: p}) for p, tap in places if tap == 0]
+            for group in groups:
+                known = [{pixel: p, taps.loop_var: tap, taps.body.loop_var: group} for p, tap in places]
+                statements += add(known)
+            statements += [_copy(step, {pixel: p}) for p, tap in places if tap == last for step in end]
+        return SeqStmt(statements)
+
+    return func.with_body(structural_map(func.body, (For, change)))
+
+
+def _steps(stmt: Stmt) -> list[Stmt]:
+    """What is done one after another, without loops of one iteration."""
+    if isinstance(stmt, SeqStmt):
+        return [step for part in stmt.seq for step in _steps(part)]
+    if isinstance(stmt, For) and int(stmt.extent) == 1 and stmt.kind == ForKind.SERIAL:
+        return [substitute(step, {stmt.loop_var: 0}) for step in _steps(stmt.body)]
+    return [stmt]
+
+
+def _copy(stmt: Stmt, known: dict[Var, Expr]) -> Stmt:
+    """``stmt`` with other expressions for variables, and with loops and axes of its own."""
+
+    def loop(loop: For) -> For:
+        var = Var(loop.loop_var.name, loop.loop_var.ty)
+        body = substitute(loop.body, {loop.loop_var: var})
+        return For(var, loop.min, loop.extent, loop.kind, body, loop.thread_binding, loop.annotations)
+
+    def block(block: SBlock) -> SBlock:
+        axes = [IterVar(axis.dom, Var(axis.var.name, axis.var.ty), axis.iter_type) for axis in block.iter_vars]
+        own = {old.var: new.var for old, new in zip(block.iter_vars, axes, strict=True)}
+        reads, writes, body = (substitute(part, own) for part in (block.reads, block.writes, block.body))
+        return SBlock(axes, reads, writes, block.name_hint, body, annotations=block.annotations)
+
+    return structural_map(substitute(stmt, known), [(For, loop), (SBlock, block)])
+
+
+class _Group:
+    """One group of rows of taps for the 64 sums of a quad; a row in the border is a vector of what is there."""
+
+    def __init__(self, update: SBlockRealize) -> None:
+        """update : what adds it to the sums of one pixel."""
+        blocks: list[SBlock] = []
+        structural_walk(update.block.body, (SBlock, blocks.append))
+        element = blocks[-1]
+        self._axes = {axis.var: value for axis, value in zip(update.block.iter_vars, update.iter_values, strict=True)}
+        self._at, *self._row = (axis.var for axis in element.iter_vars)  # a single row has no axis
+        self._rows = int(element.iter_vars[-1].dom.extent) if self._row else 1
+        self._sums, products = element.body.value.a, element.body.value.b
+        self._x, self._w = products.a.value, products.b.value
+        self._stride = int(element.annotations["tvmopt.stride"])
+
+    def __call__(self, known: Sequence[dict[Var, int]]) -> list[Stmt]:
+        """The statements for a column: for each pixel that it is under, the values of the loops.
+
+        All use the same four vectors of columns, which are made once.
+        """
+        statements: list[Stmt] = []
+
+        def bound(value: Expr) -> Var:
+            statements.append(Bind(Var("column", value.ty), value))
+            return statements[-1].var
+
+        places = [{axis: substitute(value, each) for axis, value in self._axes.items()} for each in known]
+        for vector, column in enumerate(self._columns(places[0], bound)):
+            for place in places:
+                there = {**place, self._at: vector * LANES, **dict.fromkeys(self._row, 0)}
+                before = _vector(self._sums, there, LANES)
+                after = step(LANES, DEPTH, before, column, _vector(self._w, there, QUAD))
+                statements.append(BufferStore(self._sums.source, after, before.indices))
+        return statements
+
+    def _columns(self, place: dict[Var, Expr], bound: Callable[[Expr], Var]) -> list[Var]:
+        given = [{**place, **dict.fromkeys(self._row, number)} for number in range(self._rows)]
+        rows = [bound(_row(self._x, self._at, there, self._stride)) for there in given]
+        rows += rows[-1:] * (DEPTH - len(rows))  # their weights are 0
+        pairs = {high: [bound(unpacked(rows[i], rows[i + 1], 1, high)) for i in (0, 2)] for high in (False, True)}
+        return [bound(unpacked(*pairs[high], 2, higher)) for high in (False, True) for higher in (False, True)]
 
 
 def _row(x: Expr, at: Var, there: dict[Var, int], stride: int) -> Expr:

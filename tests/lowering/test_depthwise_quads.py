@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tvmopt import target as targets
@@ -56,6 +56,17 @@ def test_places_are_each_others():
     batch=st.integers(1, 2),
     padded=st.booleans(),
 )
+@example(  # rows that are never in the image, of a zero point that leaves the range of an int32 when it is shifted
+    channels=16,
+    size=(1, 1),
+    kernel=(4, 1),
+    stride=(1, 1),
+    dilation=(1, 1),
+    zero_points=(200, 0),
+    clamp=(0, 128),
+    batch=1,
+    padded=False,
+)
 @settings(max_examples=15, deadline=None)
 def test_random_shapes(channels, size, kernel, stride, dilation, zero_points, clamp, batch, padded):
     covered = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
@@ -75,6 +86,9 @@ def test_random_shapes(channels, size, kernel, stride, dilation, zero_points, cl
         (112, 6, 1, 3),
         (144, 5, 2, 3),
         (100, 3, 1, 5),
+        (64, 7, 1, 5),
+        (128, 16, 1, 5),
+        (80, 9, 2, 5),
         (8, 16, 1, 3),
         (32, 6, 1, 5),
         (24, 16, 1, 3),
@@ -92,6 +106,15 @@ def test_borders_and_quads_that_overlap(channels, width, stride, kernel, threads
 
 
 @needs_vnni
+@pytest.mark.parametrize("dilation", [2, 3])
+@pytest.mark.parametrize("channels", [32, 80])
+def test_columns_between_taps(channels, dilation):
+    x = tensor((1, channels, 5, 12), "uint8")
+    region = convolution(channels, (3, 3), (1, 1), (dilation, dilation), (dilation,) * 4)
+    assert takes(region, x)
+    check(region, x, target=TARGET, threads=1)
+
+
 def test_without_a_schedule():
     region = convolution(96, (3, 3), (1, 1), (1, 1), (1,) * 4)
     check(region, tensor((1, 96, 5, 6), "uint8"), target=TARGET, threads=0)

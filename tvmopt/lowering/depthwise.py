@@ -118,12 +118,17 @@ def _columns(window: Window, x: Image, batch: int, form: Packing, shift: int) ->
             row = group * form.depth + t
             value = x(n, window.position(0, i, row), q, block * form.lanes + lane).astype("int32") + shift
             in_kernel = [row < height] if t + form.depth * (groups - 1) >= height else []
-            return guarded(in_kernel, value, 0) << (bits * t)
+            return _shifted(guarded(in_kernel, value, 0), bits * t)
 
         return reduce(tirx.bitwise_or, map(tap, range(min(form.depth, height))))
 
     shape = (batch, window.size[0], window.covered[1], groups, form.blocks(outputs), form.lanes)
     return te.compute(shape, element, name="columns")
+
+
+def _shifted(byte: Expr, bits: int) -> Expr:
+    """``byte << bits``, which may be a literal: TVM refuses those that would lose their sign."""
+    return byte << bits if bits < 24 else ((byte - 128) << bits) ^ tirx.const(-(2**31), "int32")
 
 
 def _dot_products(window: Window, columns: te.Tensor, w: te.Tensor, space: Sequence[int]) -> te.Tensor:

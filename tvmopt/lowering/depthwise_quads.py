@@ -88,7 +88,10 @@ def lower_quads(
         return tirx.Max(tirx.Min(value, hi), lo).astype(epilogue.dtype)
 
     space = (stored.shape[0], window.size[0], window.size[1] // count)
-    acc = te.compute((*space, blocks, QUAD), total, "acc", attrs={"tvmopt.stride": window.strides[1]})
+    steps = {"tvmopt.stride": window.strides[1]}
+    if window.dilations[1] > 1:
+        steps["tvmopt.dilation"] = window.dilations[1]
+    acc = te.compute((*space, blocks, QUAD), total, "acc", attrs=steps)
     to, lo, hi = epilogue.limits
     shape = (*space, blocks * QUAD)
     scaled = te.compute(shape, lambda *i: epilogue.scaled(acc(*i[:-1], i[-1] // QUAD, i[-1] % QUAD), i[-1]), "scaled")
