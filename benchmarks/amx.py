@@ -80,7 +80,7 @@ def estimate(name: str) -> Estimate:
     """Count the instructions of a model."""
     model = pipeline.run(tvmopt.load(models.get(name)))
     target = tvmopt.target.get(TARGET)
-    mod, _ = functions(model.mod, target, sparsity=True)
+    mod, _ = functions(model.mod, target)
     tasks = [task for task in extract.of_module(mod, target).values() if task.rule == "x86_amx"]
     total = sum((count(task) for task in tasks), Counts())
     return Estimate(

@@ -112,7 +112,7 @@ def measure(name: str, top: Ceilings) -> Roof:
     target = tvmopt.target.get("host")
     model = pipeline.run(tvmopt.load(models.get(name)))
     known = {_plain(layer.name): layer for layer in metrics.layers(model, {})}
-    mod, _ = functions(model.mod, target, sparsity=True)
+    mod, _ = functions(model.mod, target)
     tasks = extract.of_module(mod, target)
     times = _times(tasks.values(), target)
     layers = []

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
+from tvm import DataType
 from tvm.ir import TensorLoad
 from tvm.s_tir import SBlock, Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.tirx import Add, BufferLoad, BufferStore, PrimFunc
 from tvm_ffi import structural_map, structural_walk
+
+SHARED = 64 * 1024
+"""Bytes that a copy must have for several threads to make it sooner: it takes some thousand cycles."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +172,11 @@ def row_groups(
 def copy(sch: Schedule, func: PrimFunc, block: SBlockRV) -> None:
     """Schedule a block that copies, converts or pads: borders are filled first, so that rows copy in one go."""
     outermost = sch.get_loops(block)[0]
+    shared = prod(extents(sch, block)) * DataType(str(sch.get(block).writes[0].source.dtype)).itemsize >= SHARED
     blocks = [block]
     if sch.can_decompose_padding(block, outermost):
         blocks.append(sch.decompose_padding(block, outermost))
     for each in blocks:
         *outer, _ = sch.get_loops(each)
-        if outer:
+        if outer and shared:
             parallel(sch, func, sch.fuse(*outer))

@@ -148,7 +148,7 @@ def test_code(target: Target, name: str) -> None:
     region, inputs = SOME[name]
     kernel, _, _ = lowered(region, inputs, target)
     mod = tvm.IRModule({"main": kernel.func.with_attr("global_symbol", "main")})
-    code = tvm.tirx.build(schedule(mod, target, threads=1), target=target.tvm()).inspect_source("asm")
+    code = tvm.tirx.build(schedule(mod, target), target=target.tvm()).inspect_source("asm")
     assert len(re.findall(r"\bldtilecfg\b", code)) == 1
     sums, loaded = (
         set(re.findall(rf"\b{instruction}\b.*(tmm\d)$", code, flags=re.M)) for instruction in ("tdpbusd", "tileloadd")

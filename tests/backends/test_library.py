@@ -114,7 +114,7 @@ def test_plan_is_in_the_manifest(made: tuple[Library, np.ndarray, Path]) -> None
 )
 def test_workspace_is_about_as_small_as_the_live_tensors_allow(name: str, shared: Path) -> None:
     host = targets.get("host")
-    made = image.make(lowered(models.get(name), host), host, "model", alignment=64, stack_bytes=4096, parallel=False)
+    made = image.make(lowered(models.get(name), host), host, "model", alignment=64, stack_bytes=4096, threads=1)
     (plan,) = made.layout.plans.values()
     assert 0 < plan.size <= 1.05 * plan.lower_bound
 
@@ -173,7 +173,7 @@ def test_sources_compile_without_a_warning(tmp_path: Path) -> None:
     model = make_model(lambda emit, x: emit(softmax, x), x=((3, 5), "float32"))
     model = model.replace(source='odd */ "name"?.onnx')
     host = targets.get("host")
-    made = image.make(model, host, "net", alignment=16, stack_bytes=64, parallel=False)
+    made = image.make(model, host, "net", alignment=16, stack_bytes=64, threads=1)
     source.write(made, tmp_path, {})
     strict = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
     link.run([*link.compiler(host), *strict, "-c", "net.c", "net_data.S"], tmp_path)

@@ -11,10 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tvm import s_tir, te
+from tvmopt.schedules import _common
 
+import tvmopt
+from tvmopt import demo
 from tvmopt import target as targets
 from tvmopt.backends import library
+from tvmopt.lowering import threads as granting
 from tvmopt.model import Model
+from tvmopt.report import samples
 from tvmopt.runtime.library import Library
 
 from .harness import make_model
@@ -67,6 +72,19 @@ def test_computes_with_workers(model: Library) -> None:
         assert np.array_equal(model.run({"x": x})["y0"], x * 4)
 
 
+@pytest.mark.parametrize("threads", [2, 5, 16])
+def test_same_as_one_thread(threads: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every kernel of a network, however small; with more threads than there are CPUs, and than tasks."""
+    monkeypatch.setattr(granting, "WORTH", 0)
+    monkeypatch.setattr(_common, "SHARED", 0)
+    alone, shared = (tvmopt.compile(demo.INT8_MODEL, "host", threads=count) for count in (1, threads))
+    symbols = subprocess.run(["nm", shared.path], capture_output=True, text=True, check=True).stdout
+    assert "pthread_create" in symbols
+    for feeds in samples.random(alone.inputs, {}, 20):
+        expected, found = alone.run(feeds), shared.run(feeds)
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
 def test_calls_at_the_same_time(model: Library) -> None:
     inputs = [random(seed) for seed in range(400)]
     with ThreadPoolExecutor(8) as pool:
@@ -91,7 +109,9 @@ def test_workers_sleep_and_go(path: Path) -> None:
 import ctypes, os, time, _ctypes
 import numpy as np
 from pathlib import Path
+from tvmopt.report import samples
 from tvmopt.runtime.library import Library
+from tvmopt.schedules import _common
 model = Library(Path({str(path)!r}))
 x = np.zeros(({ROWS}, 1500), "int32")
 threads = lambda: len(os.listdir("/proc/self/task"))

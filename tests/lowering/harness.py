@@ -64,9 +64,10 @@ def execute(
     kernel = lower(region, held, expected.shape, target)
     assert kernel is not None
     assert kernel.out.shape == expected.shape
-    mod = tvm.IRModule({"main": kernel.func.with_attr("global_symbol", "main")})
+    func = kernel.func.with_attr("global_symbol", "main")
+    mod = tvm.IRModule({"main": func.with_attr("tvmopt.threads", threads)})
     if threads:
-        mod = schedule(mod, target, threads)
+        mod = schedule(mod, target)
     library = tvm.tirx.build(mod["main"], target=target.tvm())
     return call(library, kernel, [store(x, h) for x, h in zip(inputs, held, strict=True)], expected.dtype)
 

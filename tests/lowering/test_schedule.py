@@ -30,7 +30,7 @@ class Rule:
         assert target.kind.name == "llvm"
         if len(func.params[0].ty.shape) != self.rank:
             return None
-        self.seen.append(int(func.attrs["tvmopt.threads"]))
+        self.seen.append(int(func.params[0].ty.shape[0]))
         sch = Schedule(func)
         sch.vectorize(sch.get_loops(sch.get_sblock("y"))[-1])
         return sch
@@ -54,9 +54,9 @@ def function(*shape: int) -> tvm.tirx.PrimFunc:
 def test_first_rule_that_takes_it(rules):
     target = msgspec.structs.replace(HOST, schedules=["one", "any"])
     mod = tvm.IRModule({"a": function(16), "b": function(4, 16), "c": function(2, 4, 16)})
-    scheduled = schedule(mod, target, threads=3)
-    assert rules["one"].seen == [3]
-    assert rules["any"].seen == [3]
+    scheduled = schedule(mod, target)
+    assert rules["one"].seen == [16]
+    assert rules["any"].seen == [4]
     text = {name: scheduled[name].script() for name in "abc"}
     assert "T.vectorized" in text["a"]
     assert "T.vectorized" in text["b"]

@@ -50,7 +50,7 @@ class Case:
 
     @property
     def func(self) -> tvm.tirx.PrimFunc:
-        return schedule(tvm.IRModule({"main": self.kernel.func}), self.target, 1)["main"]
+        return schedule(tvm.IRModule({"main": self.kernel.func}), self.target)["main"]
 
     def check(self, scheduled: tvm.tirx.PrimFunc | None = None) -> None:
         """Assert that a scheduled function, by default ``func``, gives the reference's result, bit for bit."""

@@ -79,7 +79,7 @@ def check_operator(op, numpy, shape):
         with builder.dataflow():
             y = builder.emit_output(builder.emit(op(x)))
         builder.emit_func_output(y)
-    mod = schedule(legalize(builder.get()), TARGET, 1)
+    mod = schedule(legalize(builder.get()), TARGET)
     (func,) = (f for gv, f in mod.functions_items() if gv.name_hint != "main")
     value = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     expected = numpy(value)

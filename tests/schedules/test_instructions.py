@@ -27,7 +27,7 @@ def assembly(name: str, region: Region, channels: int = 64) -> str:
     target, shape = targets.get(name), (1, channels, 20, 20)
     kernel = lower(region, wants(region, (Stored(shape, "int8"),), target), shape, target)
     mod = tvm.IRModule({"main": kernel.func.with_attr("global_symbol", "main")})
-    return tvm.tirx.build(schedule(mod, target, threads=1), target=target.tvm()).inspect_source("asm")
+    return tvm.tirx.build(schedule(mod, target), target=target.tvm()).inspect_source("asm")
 
 
 @pytest.mark.parametrize("kernel", [1, 3])

@@ -89,7 +89,8 @@ def test_same_result(operator, name, threads):
     with target.tvm():
         mod = functions(build, shapes)
     expected = run(mod, arrays, target)
-    scheduled = schedule(mod, target, threads)
+    shared = tvm.IRModule({gv: func.with_attr("tvmopt.threads", threads) for gv, func in mod.functions_items()})
+    scheduled = schedule(shared, target)
     np.testing.assert_allclose(run(scheduled, arrays, target), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -101,13 +102,13 @@ def test_any_decision(operator):
     arrays = [np.asarray(rng.normal(size=shape), np.float32) for shape in shapes]
     with target.tvm():
         mod = functions(build, shapes)
-    expected = run(schedule(mod, target, 1), arrays, target)
+    expected = run(schedule(mod, target), arrays, target)
     (task,) = extract.of_module(mod, target).values()
     assert {choice.name for choice in task.space} >= names
     samples = random.Random(0)
     for _ in range(4):
         decisions = space.sample(task, samples)
-        found = run(schedule(mod, target, 1, lambda rule, func, given=decisions: given), arrays, target)
+        found = run(schedule(mod, target, lambda rule, func, given=decisions: given), arrays, target)
         np.testing.assert_array_equal(found, expected, err_msg=str(decisions))
 
 

@@ -30,7 +30,7 @@ def kernel(channels: int, outputs: int, size: int, window: int) -> Kernel:
 
 def prefetches(kernel: Kernel, threads: int, instead: Callable[[tirx.Expr], tirx.Stmt]) -> tirx.PrimFunc:
     """The scheduled function that does something else with what it would ask for."""
-    func = schedule(tvm.IRModule({"main": kernel.func}), TARGET, threads)["main"]
+    func = schedule(tvm.IRModule({"main": kernel.func.with_attr("tvmopt.threads", threads)}), TARGET)["main"]
 
     def replaced(stmt: tirx.Evaluate) -> tirx.Stmt:
         args = list(stmt.value.args) if isinstance(stmt.value, Call) else []

@@ -64,7 +64,7 @@ def make(
     *,
     alignment: int,
     stack_bytes: int,
-    parallel: bool,
+    threads: int,
     regions: Sequence[Region] = (UNLIMITED,),
     options: Embedded = DEFAULT,
     external: Mapping[str, Work] | None = None,
@@ -73,7 +73,7 @@ def make(
 
     alignment   : bytes; of every tensor in the workspace and the weights.
     stack_bytes : kernel buffers up to this size are on the stack, larger ones in the workspace.
-    parallel    : whether loops may be shared among threads.
+    threads     : that share parallel loops.
     regions     : memories for the workspace, fastest first.
     options     : how it is to be written.
     external    : what external kernels do to memory, by their name; nothing but reading and writing otherwise.
@@ -100,7 +100,7 @@ def make(
         funcs, symbols = _functions(steps, shared, name)
         if savings:
             funcs[unpack_symbol(name)] = unpacking.unpack(), {}
-        lowered = kernels.lower(funcs, target, stack_bytes=stack_bytes, parallel=parallel, portable=options.emit == "c")
+        lowered = kernels.lower(funcs, target, stack_bytes=stack_bytes, threads=threads, portable=options.emit == "c")
         work = [
             Work(lowered.scratch[symbol], lowered.traffic[symbol])
             if symbol in lowered.scratch

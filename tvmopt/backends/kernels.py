@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..target import Target
-from . import exponential
+from . import exponential, tasks
 from .traffic import traffic
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def lower(
     target: Target,
     *,
     stack_bytes: int,
-    parallel: bool,
+    threads: int,
     portable: bool = False,
 ) -> Kernels:
     """Lower each function as far as code generation wants it.
@@ -58,7 +58,7 @@ def lower(
                   former is then not a parameter of the kernel.
     stack_bytes : a buffer of at most this size stays on the stack (or in registers), where the compiler may
                   reason about it; larger ones become scratch. In a parallel loop all of them are on the stack.
-    parallel    : keep parallel loops; otherwise they become serial ones.
+    threads     : that share parallel loops; with one of them they are serial loops.
     portable    : for TVM's C code generator, which has no vectors; otherwise for LLVM.
     """
     import tvm
@@ -67,11 +67,12 @@ def lower(
     # Without registers for them, LLVM makes a copy of the code for each lane.
     vectorize = not portable and target.vector_bytes > 4
     expanded = {symbol: exponential.expand(func, fenced=vectorize) for symbol, (func, _) in funcs.items()}
-    mod = tvm.IRModule(expanded if parallel else {symbol: _serial(func) for symbol, func in expanded.items()})
+    mod = tvm.IRModule(expanded if threads > 1 else {symbol: tasks.serial(func) for symbol, func in expanded.items()})
     mod = _passes(tvm.target.Target("c") if portable else target.tvm(), vectorize=vectorize)(mod)
     raw, sizes, moved = {}, {}, {}
     for gv, func in mod.functions.items():
         symbol, count = gv.name_hint, traffic(func)
+        func = tasks.split(func, threads)
         raw[gv], scratch = _raw_pointers(func, symbol, funcs[symbol][1], stack_bytes)
         if not portable and target.vector_bytes > STACK_ALIGNMENT:
             raw[gv] = _with_aligned_spills(raw[gv], target.vector_bytes)
@@ -128,18 +129,6 @@ def _passes(target: tvm.target.Target, *, vectorize: bool) -> tvm.transform.Pass
             t.CommonSubexprElim(),
         ]
     )
-
-
-def _serial(func: tirx.PrimFunc) -> tirx.PrimFunc:
-    import tvm_ffi
-    from tvm import tirx
-
-    def serial(loop: tirx.For) -> tirx.For:
-        if loop.kind != tirx.ForKind.PARALLEL:
-            return loop
-        return tirx.For(loop.loop_var, loop.min, loop.extent, tirx.ForKind.SERIAL, loop.body)
-
-    return func.with_body(tvm_ffi.structural_map(func.body, (tirx.For, serial)))
 
 
 def _raw_pointers(

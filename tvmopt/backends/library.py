@@ -42,7 +42,7 @@ def build(
     """
     compiler = link.compiler(target)
     alignment = max(16, target.vector_bytes)
-    made = image.make(model, target, "model", alignment=alignment, stack_bytes=STACK_BYTES, parallel=threads > 1)
+    made = image.make(model, target, "model", alignment=alignment, stack_bytes=STACK_BYTES, threads=threads)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
         folder = Path(name)
         source.write(made, folder, manifest)

@@ -48,7 +48,7 @@ def build(
         "model",
         alignment=_ACCELERATOR_ALIGNMENT if external else _ALIGNMENT,
         stack_bytes=_STACK_BYTES,
-        parallel=False,
+        threads=1,
         regions=target.memory.for_workspace,
         options=options,
         external=external,

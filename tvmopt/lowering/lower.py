@@ -9,12 +9,13 @@ from ..target import Target
 from .legalize import legalize
 from .regions import lower_regions
 from .schedule import Decide, schedule
+from .threads import grant
 
 
 def lower(model: Model, target: Target, threads: int = 1, sparsity: bool = True, decide: Decide | None = None) -> Model:
     """Lower a model for a target. Afterwards ``main`` is ``call_tir``, reshapes and tuples only.
 
-    threads  : how many threads one inference may use.
+    threads  : how many threads one inference may use; kernels that are too small for several use one.
     sparsity : kernels may skip zero weights, where that takes less time.
     decide   : decisions of schedule rules; default ones without it.
 
@@ -23,8 +24,8 @@ def lower(model: Model, target: Target, threads: int = 1, sparsity: bool = True,
     different "functions" there are; its notes tell why weights with zeros were taken as sparse or as dense.
     """
     with target.tvm():
-        mod, counts = functions(model.mod, target, sparsity)
-        mod = schedule(mod, target, threads, decide)
+        mod, counts = functions(model.mod, target, threads, sparsity)
+        mod = schedule(mod, target, decide)
     number = sum(isinstance(function, tvm.tirx.PrimFunc) for function in mod.functions.values())
     record = PassRecord("Lower", {}, {**counts, "functions": number}, _formats(mod))
     return model.replace(mod=mod, history=(*model.history, record))
@@ -41,8 +42,10 @@ def _formats(mod: tvm.ir.IRModule) -> dict[str, str]:
     return {str(name): str(why) for name, why in dict(mod.get_attr("tvmopt.formats")).items()}
 
 
-def functions(mod: tvm.ir.IRModule, target: Target, sparsity: bool) -> tuple[tvm.ir.IRModule, dict[str, int]]:
+def functions(
+    mod: tvm.ir.IRModule, target: Target, threads: int = 1, sparsity: bool = True
+) -> tuple[tvm.ir.IRModule, dict[str, int]]:
     """The module with its TIR functions as schedule rules get them, and how many regions became what."""
     with target.tvm():
         mod, counts = lower_regions(mod, target, sparsity)
-        return legalize(mod), counts
+        return grant(legalize(mod), target, threads), counts

@@ -19,10 +19,10 @@ The function is as rules get it: unscheduled, with the attribute ``tvmopt.thread
 """
 
 
-def schedule(mod: tvm.ir.IRModule, target: Target, threads: int, decide: Decide | None = None) -> tvm.ir.IRModule:
+def schedule(mod: tvm.ir.IRModule, target: Target, decide: Decide | None = None) -> tvm.ir.IRModule:
     """Apply the rules that ``target.schedules`` names (``tvmopt.schedules.<name>.rule()``), first match wins.
 
-    Rules find the number of threads that one call may use in the function's attribute ``tvmopt.threads`` (``workers``).
+    Rules find the number of threads that one call may use in the function's attribute ``tvmopt.threads``, one without.
 
     Raises TargetError for a GPU that is too old for one of its rules.
     """
@@ -31,7 +31,6 @@ def schedule(mod: tvm.ir.IRModule, target: Target, threads: int, decide: Decide 
     scheduled = {}
     for gv, function in mod.functions.items():
         if isinstance(function, PrimFunc):
-            function = function.with_attr("tvmopt.threads", workers(target, threads))
             found = (
                 apply(name, function, target, decide(name, function) if decide else ()) for name in target.schedules
             )
@@ -40,11 +39,6 @@ def schedule(mod: tvm.ir.IRModule, target: Target, threads: int, decide: Decide 
                 scheduled[gv] = result
     mod.update(tvm.ir.IRModule(scheduled))
     return mod
-
-
-def workers(target: Target, threads: int) -> int:
-    """How many of a target work on a call: threads of a CPU, all multiprocessors of a GPU."""
-    return threads if target.cuda is None else target.cuda.multiprocessors
 
 
 def _check_architecture(target: Target) -> None:

@@ -128,14 +128,14 @@ class Artifact:
         return functools.partial(self.run, inputs)
 
     def run_async(self, inputs: Mapping[str, np.ndarray]) -> Future[dict[str, np.ndarray]]:
-        """Start ``run`` in a thread of the artifact's own, of which there are as many as this process has CPUs, divided
-        by the threads that one inference uses. What ``run`` raises is raised by the future's ``result``. Inputs must
-        stay as they are until then.
+        """Start ``run`` in a thread of the artifact's own. There is one for every CPU of this process, but for those on
+        which an inference has its other threads: these serve one inference at a time, the others go without. What
+        ``run`` raises is raised by the future's ``result``. Inputs must stay as they are until then.
         """
         threads = self.engine.manifest["threads"]
         with self._lock:
             if self._pool is None:
-                workers = max(1, len(os.sched_getaffinity(0)) // threads)
+                workers = max(1, len(os.sched_getaffinity(0)) - (threads - 1))
                 self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tvmopt")
             return self._pool.submit(self.run, inputs)
 

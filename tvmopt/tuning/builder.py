@@ -54,8 +54,8 @@ def prepare(linker: tuple[str, ...]) -> Callable[[Build], Built]:
     def build(request: Build) -> Built:
         task = _task(request.task)
         func = space.apply(task, request.decisions)
-        parallel = int(func.attrs.get("tvmopt.threads", 1)) > 1
-        lowered = kernels.lower({KERNEL: (func, {})}, task.target, stack_bytes=library.STACK_BYTES, parallel=parallel)
+        threads = int(func.attrs.get("tvmopt.threads", 1))
+        lowered = kernels.lower({KERNEL: (func, {})}, task.target, stack_bytes=library.STACK_BYTES, threads=threads)
         unlinked = request.path.with_suffix(".o")
         kernels.write_object(lowered, task.target, unlinked)
         link([*linker, "-o", str(request.path), str(unlinked), *map(str, request.parts)])

@@ -30,24 +30,22 @@ def extract(models: Iterable[Model], target: Target, threads: int = 1, sparsity:
     tasks: dict[str, Task] = {}
     calls: list[Counter[str]] = []
     for model in models:
-        mod, _ = functions(model.mod, target, sparsity)
+        mod, _ = functions(model.mod, target, threads, sparsity)
         calls.append(Counter())
-        for task in of_module(mod, target, threads).values():
+        for task in of_module(mod, target).values():
             tasks.setdefault(task.workload, task)
             calls[-1][task.workload] += task.weight
     return [dataclasses.replace(task, calls=tuple(one[task.workload] for one in calls)) for task in tasks.values()]
 
 
-def of_module(mod: tvm.ir.IRModule, target: Target, threads: int = 1) -> dict[str, Task]:
+def of_module(mod: tvm.ir.IRModule, target: Target) -> dict[str, Task]:
     """Tasks of a module that ``lowering.lower.functions`` gave, by the name of their function."""
     times = Counter(function for _, function in called(mod))
-    from ..lowering.schedule import workers
-
     tasks = {}
     for gv, function in mod.functions_items():
         if gv.name_hint in times:
             kind = str(function.attrs.get("tvmopt.kind", gv.name_hint.rstrip(string.digits)))
-            task = of(kind, function.with_attr("tvmopt.threads", workers(target, threads)), target, times[gv.name_hint])
+            task = of(kind, function, target, times[gv.name_hint])
             if task is not None:
                 tasks[gv.name_hint] = task
     return tasks
