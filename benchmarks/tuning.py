@@ -2,22 +2,22 @@
 
 - throughput: trials a minute, beside TVM's own MetaSchedule, on the same kernel in batches of the same size.
 - search: trials until a candidate is within 5 % of the best, on simulated kernels whose best is known: at random,
-  guided by the cost model, and guided from records of other kernels.
+  guided by the cost model, and guided from records of other kernels. (``benchmarks.search``)
+- replay: the same on the models' real kernels, of which random candidates are measured once. (``benchmarks.replay``)
 - endurance: a campaign of many trials with a simulated machine: memory, and the longest wait for the next batch.
 - quality: the models' latency with tuned records against the default schedules, in turn, after a campaign.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from random import Random
 from tempfile import TemporaryDirectory
 
 import click
@@ -28,23 +28,18 @@ from tvmopt.cli import options, terminal
 from tvmopt.passes import pipeline
 from tvmopt.report import bench, samples
 from tvmopt.tuning import campaign as campaigns
-from tvmopt.tuning import search, space
 from tvmopt.tuning.budget import Budget
 from tvmopt.tuning.campaign import Campaign
-from tvmopt.tuning.cost_model import CostModel, Lesson
 from tvmopt.tuning.extract import extract
 from tvmopt.tuning.local import LocalMeasurer
 from tvmopt.tuning.records import Records
-from tvmopt.tuning.task import Decisions, Task
 
-from . import metaschedule, models, surface
+from . import metaschedule, models, replay, search, surface
 from .command import Command, listed
+from .search import Search
 
 DEFAULT = [*models.MLPERF_TINY, "mobilenet_v2-s8-qdq", "resnet50-s8-qdq"]
-PARTS = ("throughput", "search", "endurance", "quality")
-NEAR = 1.05
-LIMIT = 4000
-"""Trials after which a search is given up, and counts as that many."""
+PARTS = ("throughput", "search", "replay", "endurance", "quality")
 
 SETTLED = 500
 """Trials after which memory should not grow: libraries are loaded, and the first lessons learned."""
@@ -61,17 +56,6 @@ class Throughput:
     stock_good_per_minute: float
     best_us: float
     stock_best_us: float
-
-
-@dataclass(frozen=True)
-class Search:
-    """Trials to come within 5 % of the best, mean over tasks and seeds."""
-
-    tasks: int
-    seeds: int
-    random: float
-    guided: float
-    warm: float
 
 
 @dataclass(frozen=True)
@@ -101,6 +85,7 @@ class Report:
 
     throughput: Throughput | None = None
     search: Search | None = None
+    replay: Search | None = None
     endurance: Endurance | None = None
     quality: list[Quality] | None = None
     geometric_mean: float | None = None
@@ -111,11 +96,12 @@ def throughput(model: str, trials: int) -> Throughput:
     target = targets.get("host")
     tasks = extract([pipeline.run(tvmopt.load(models.get(model)))], target)
     task = max(tasks, key=lambda one: math.prod(len(choice.options) for choice in one.space))
-    with TemporaryDirectory() as folder, Records(Path(folder) / "r.db") as records:
-        measurer = LocalMeasurer(target)
-        campaign = Campaign([task], records, measurer, Budget.parse(f"{trials}trials"))
-        outcome = campaign.run()
-        measurer.close()
+    with (
+        TemporaryDirectory() as folder,
+        Records(Path(folder) / "r.db") as records,
+        closing(LocalMeasurer(target)) as measurer,
+    ):
+        outcome = Campaign([task], records, measurer, Budget.parse(f"{trials}trials")).run()
     stock = metaschedule.tune(task, trials, campaigns.BATCH)
     return Throughput(
         task.name,
@@ -128,42 +114,10 @@ def throughput(model: str, trials: int) -> Throughput:
     )
 
 
-def find(task: Task, goal: float, seed: int, lessons: Sequence[Lesson] | None) -> int:
-    """Trials until a candidate takes at most ``goal`` seconds.
-
-    lessons : of other tasks, to start with; at random where None.
-    """
-    rng, model, measurer = Random(seed), CostModel(seed), surface.Surface(seed=seed)
-    entry = campaigns.entry(task, surface.facts)
-    times: dict[Decisions, float] = {}
-    if lessons:
-        model.fit(lessons)
-    batch = [space.default(task)]
-    while len(times) < LIMIT and batch:
-        for index, result in measurer.measure([(task, decisions) for decisions in batch]):
-            times[batch[index]] = statistics.median(result.seconds) if result.seconds else math.inf
-            if surface.seconds(task, batch[index]) <= goal:
-                return len(times)
-        if lessons is not None:
-            model.fit([Lesson(entry, times), *lessons])
-        batch = search.propose(task, entry, times, model, rng, campaigns.BATCH)
-    return LIMIT
-
-
-def searches(seeds: int) -> Search:
-    """Every second shape is searched; the others are what a warm start knows: 128 random trials of each."""
-    tasks, others = ([surface.task(shape) for shape in surface.SHAPES[first::2]] for first in (0, 1))
-    goals = [NEAR * min(surface.seconds(task, one) for one in _all(task)) for task in tasks]
-    known = [
-        _sampled(task, 128, seed, campaigns.ELSEWHERE_WEIGHT / (128 * len(others))) for seed, task in enumerate(others)
-    ]
-    means = [
-        statistics.mean(
-            find(task, goal, seed, how) for task, goal in zip(tasks, goals, strict=True) for seed in range(seeds)
-        )
-        for how in (None, [], known)
-    ]
-    return Search(len(tasks), seeds, *means)
+def replayed(names: Sequence[str], candidates: int, records: Path, seeds: int) -> Search:
+    """See ``benchmarks.replay``."""
+    with Records(records) as measured, closing(LocalMeasurer(targets.get("host"))) as measurer:
+        return replay.searches(replay.kernels(names), candidates, measured, measurer, seeds)
 
 
 def endurance(trials: int) -> Endurance:
@@ -210,19 +164,6 @@ def quality(names: Sequence[str], budget: str, records: Path) -> list[Quality]:
     return found
 
 
-def _all(task: Task) -> list[Decisions]:
-    names = [choice.name for choice in task.space]
-    values = itertools.product(*(choice.options for choice in task.space))
-    return [tuple(zip(names, one, strict=True)) for one in values]
-
-
-def _sampled(task: Task, count: int, seed: int, weight: float) -> Lesson:
-    rng = Random(seed)
-    candidates = [space.sample(task, rng) for _ in range(count)]
-    times = {one: surface.seconds(task, one) for one in candidates}
-    return Lesson(campaigns.entry(task, surface.facts), times, weight)
-
-
 def _resident() -> int:
     """Bytes of memory that this process has now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -230,11 +171,15 @@ def _resident() -> int:
 
 @click.command(cls=Command, help=__doc__)
 @click.option("--parts", default=",".join(PARTS), callback=listed, show_default=True, help="What to measure.")
-@click.option("--models", "names", default=",".join(DEFAULT), callback=listed, show_default=True, help="For quality.")
+@click.option(
+    "--models", "names", default=",".join(DEFAULT), callback=listed, show_default=True, help="Of real kernels."
+)
 @click.option("--budget", default="1h", show_default=True, help="Of the campaign for quality.")
 @click.option("--records", type=options.file, help="Where that campaign keeps its records.  [default: nowhere]")
 @click.option("--trials", default=64, show_default=True, help="For throughput, of either side.")
-@click.option("--seeds", default=3, show_default=True, help="For search.")
+@click.option("--seeds", default=3, show_default=True, help="For search, replay.")
+@click.option("--candidates", default=256, show_default=True, help="For replay, of every kernel.")
+@click.option("--measured", type=options.file, help="Records of those that were measured.  [default: none]")
 @click.option("--night", default=50_000, show_default=True, help="Trials for endurance.")
 @options.as_json
 def main(
@@ -244,6 +189,8 @@ def main(
     records: Path | None,
     trials: int,
     seeds: int,
+    candidates: int,
+    measured: Path | None,
     night: int,
     as_json: bool,
 ) -> None:
@@ -253,7 +200,8 @@ def main(
         gains = quality(names, budget, records or Path(folder) / "r.db") if "quality" in parts else None
         report = Report(
             throughput("ic", trials) if "throughput" in parts else None,
-            searches(seeds) if "search" in parts else None,
+            search.simulated(seeds) if "search" in parts else None,
+            replayed(names, candidates, measured or Path(folder) / "m.db", seeds) if "replay" in parts else None,
             endurance(night) if "endurance" in parts else None,
             gains,
             statistics.geometric_mean(one.gain for one in gains) if gains else None,
@@ -261,7 +209,7 @@ def main(
     if as_json:
         terminal.print_json(report)
         return
-    for part in (report.throughput, report.search, report.endurance):
+    for part in (report.throughput, report.search, report.replay, report.endurance):
         if part is not None:
             rows = [[key, value if isinstance(value, str) else f"{value:.4g}"] for key, value in asdict(part).items()]
             terminal.print_table(type(part).__name__.lower(), ["", ""], rows)

@@ -71,8 +71,7 @@ def test_candidates(measurer, threads):
     first, *others = measure(own, batch)
     assert first.status == "ok"
     assert len(first.seconds) >= 5
-    assert all(result.status in ("ok", "slow") for result in others)
-    assert own.best[task.workload] == min(min(r.seconds) for r in (first, *others) if r.status == "ok")
+    assert all(result.status == "ok" for result in others)  # none is slow: what is the best is for others to say
     if own is not measurer:
         own.close()
 
@@ -83,7 +82,6 @@ def test_much_slower_than_the_best(measurer):
     (result,) = measure(measurer, [(task, space.default(task))])
     assert result.status == "slow"
     assert len(result.seconds) == 2
-    assert measurer.best[task.workload] == 1e-9
 
 
 def test_flushed_cache():

@@ -31,8 +31,7 @@ class LocalMeasurer:
 
     Attributes
     ----------
-    best : seconds of the fastest candidate of each workload so far; what is much slower is given up early. A
-           campaign that goes on may fill it from its records.
+    best : see ``Measurer``.
     """
 
     def __init__(
@@ -79,11 +78,7 @@ class LocalMeasurer:
             self._refused[workload] = "" if answer == Result("ok") else f"the default schedule: {answer.message}"
         for index, answer in spread(self._workers, self._candidates(batch, built)):
             built[index].path.unlink()
-            measured = result(answer, "run")
-            if measured.status == "ok":
-                workload = batch[index][0].workload
-                self.best[workload] = min(*measured.seconds, self.best.get(workload, math.inf))
-            yield index, measured
+            yield index, result(answer, "run")
         for index in built:
             if refusal := self._refused[batch[index][0].workload]:
                 yield index, Result("run", (), refusal)

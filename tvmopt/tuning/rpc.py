@@ -38,7 +38,7 @@ class RpcMeasurer:
 
     Attributes
     ----------
-    best : seconds of the fastest candidate of each workload so far, as for ``LocalMeasurer``.
+    best : see ``Measurer``.
     """
 
     def __init__(
@@ -98,9 +98,6 @@ class RpcMeasurer:
             measured = answer
             if isinstance(answer, Failed):
                 measured = Result("crash", (), f"{ATTEMPTS} boards were lost while it ran: {answer.message}")
-            if measured.status == "ok":
-                workload = batch[index][0].workload
-                self.best[workload] = min(*measured.seconds, self.best.get(workload, math.inf))
             while unbuilt:
                 yield unbuilt.popleft()
             yield index, measured

@@ -40,14 +40,25 @@ def propose(
     tried : seconds by candidate, infinite for one that failed.
     """
     fresh = _new((space.sample(task, rng) for _ in range(SAMPLES)), tried)
-    if not model:
-        return fresh[:count]
-    explored = fresh[: round(count * EXPLORATION)]
     pool, parents = fresh, sorted(tried, key=tried.__getitem__)[:PARENTS] or fresh
-    for _ in range(GENERATIONS):
-        pool = _ranked(_new([*pool, *_children(parents, fresh or parents, rng)], tried), entry, model)
-        parents = pool[:PARENTS] or parents
-    return [*[one for one in pool if one not in explored][: count - len(explored)], *explored]
+    for generation in range(GENERATIONS if model else 0):
+        if generation:
+            parents = _ranked(pool, entry, model)[:PARENTS] or parents
+        pool = _new([*pool, *_children(parents, fresh or parents, rng)], tried)
+    return choose(pool, fresh, entry, model, count)
+
+
+def choose(
+    pool: Sequence[Decisions], drawn: Sequence[Decisions], entry: Entry, model: CostModel, count: int
+) -> list[Decisions]:
+    """Up to ``count`` candidates of a pool, the most promising first, and some that were ``drawn`` at random: all of
+    them where the model knows nothing.
+    """
+    if not model:
+        return list(drawn[:count])
+    explored = drawn[: round(count * EXPLORATION)]
+    promising = [one for one in _ranked(pool, entry, model) if one not in explored]
+    return [*promising[: count - len(explored)], *explored]
 
 
 def _new(candidates: Iterable[Decisions], tried: Mapping[Decisions, float]) -> list[Decisions]:
@@ -66,7 +77,7 @@ def _crossed(parent: Decisions, donor: Decisions, rng: Random) -> Decisions:
     return tuple(donor[place] if place in taken else own for place, own in enumerate(parent))
 
 
-def _ranked(candidates: list[Decisions], entry: Entry, model: CostModel) -> list[Decisions]:
+def _ranked(candidates: Sequence[Decisions], entry: Entry, model: CostModel) -> list[Decisions]:
     if not candidates:
         return []
     mean, doubt = model.predict(entry, candidates)
