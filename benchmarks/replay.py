@@ -33,8 +33,10 @@ def kernels(names: Sequence[str]) -> list[Task]:
 
 
 def drawn(task: Task, count: int) -> list[Decisions]:
-    """Random candidates, always the same ones; without the default schedule, which is often near the best."""
+    """Random candidates, up to ``count``, always the same ones; without the default schedule, which is often near the
+    best."""
     rng, found = Random(task.workload), dict.fromkeys([space.default(task)])
+    count = min(count, prod(len(choice.options) for choice in task.space) - 1)
     while len(found) <= count:
         found[space.sample(task, rng)] = None
     return list(found)[1:]

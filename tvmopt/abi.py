@@ -10,6 +10,9 @@ from .errors import ArtifactError
 ABI = 1
 """Version of the C types and functions of an artifact: ``TVMOPT_ABI`` in its header."""
 
+MOST_THREADS = 1024
+"""Of one inference; their tasks are counted in 16 bits (``templates/parallel.c``)."""
+
 # Follows the ELF file, and is followed by the SHA-256 of all before it: a damaged file is found out before it
 # is mapped as code.
 _MARK = b"tvmopt-sha256:"

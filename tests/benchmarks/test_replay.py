@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 from benchmarks import replay, search, surface
 from tvmopt.tuning import campaign, space
 from tvmopt.tuning.records import Records
-from tvmopt.tuning.task import Task
 
 TASKS = [surface.task((size, size, 64)) for size in (7, 14)]
 
@@ -35,6 +35,8 @@ def test_drawn_are_always_the_same_and_not_the_default() -> None:
     assert found == replay.drawn(TASKS[0], 60)[:50]
     assert found != replay.drawn(TASKS[1], 50)
     assert space.default(TASKS[0]) not in found
+    small = dataclasses.replace(TASKS[0], space=surface.CHOICES[2:])
+    assert len(replay.drawn(small, 100)) == 4**3 - 1
 
 
 def test_measured_once(records: Records) -> None:
@@ -53,7 +55,7 @@ def test_a_warm_start_knows_kernels_of_other_models(records: Records, monkeypatc
     shapes = [(7, 7, 64), (14, 14, 64), (28, 28, 64)]
     calls = [(1, 0), (1, 1), (0, 1)]
     tasks = [surface.task(shape) for shape in shapes]
-    tasks = [Task(**{**vars(task), "calls": one}) for task, one in zip(tasks, calls, strict=True)]
+    tasks = [dataclasses.replace(task, calls=one) for task, one in zip(tasks, calls, strict=True)]
     known: list[list[str]] = []
 
     def compare(kernels: Any, others: Any, seeds: int) -> None:

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..abi import MOST_THREADS
 from ..errors import InputError, InternalError, TvmoptError
 from ..model import Model
 
@@ -79,9 +80,9 @@ def grouped(model: Model, target: Target | None, sparsity: bool, io: Io = "onnx"
 
 
 def check_threads(threads: int) -> None:
-    """Raises InputError for less than one thread."""
-    if threads < 1:
-        raise InputError(f"threads is {threads}, at least 1 is needed")
+    """Raises InputError for a number of threads that no artifact can have."""
+    if not 1 <= threads <= MOST_THREADS:
+        raise InputError(f"threads is {threads}, not 1 to {MOST_THREADS}")
 
 
 @contextmanager

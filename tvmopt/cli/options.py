@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ..abi import MOST_THREADS
+
 
 class Shape(click.ParamType[tuple[str, tuple[int, ...]]]):
     """``NAME=1,3,224,224`` -> ("NAME", (1, 3, 224, 224))."""
@@ -32,7 +34,9 @@ file = click.Path(path_type=Path)
 
 model = click.argument("model", metavar="MODEL.onnx", type=file)
 target = click.option("-t", "--target", default="host", show_default=True, help="Target name, or path of a .toml file.")
-threads = click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of one inference.")
+threads = click.option(
+    "--threads", type=click.IntRange(1, MOST_THREADS), default=1, show_default=True, help="Of one inference."
+)
 shapes = click.option("--shape", "shapes", type=Shape(), multiple=True, help="Bind an input's symbolic dimensions.")
 sparsity = click.option("--sparsity/--no-sparsity", default=True, help="Remove work on zeros (exact).")
 records = click.option("--records", type=file, help="What tune wrote: kernels found there get their fastest schedules.")
