@@ -135,7 +135,7 @@ __attribute__((destructor)) static void stop(void) {
 static int launch(task function, void *closure, int unused) {
   (void)unused;
   int tasks = *(int32_t *)closure; /* the first of the variables that a task reads, see tasks.py */
-  if (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire)) {
+  if (tasks == 1 || atomic_flag_test_and_set_explicit(&busy, memory_order_acquire)) {
     group all = {0, 1};
     return function(0, &all, closure);
   }
