@@ -47,6 +47,11 @@ def restore(memory: np.ndarray, held: Stored, dtype: np.dtype) -> np.ndarray:
     return array if array.dtype == dtype else (array.copy().view(np.uint8) ^ np.uint8(128)).view(dtype)
 
 
+def of_threads(mod: tvm.IRModule, threads: int) -> tvm.IRModule:
+    """``mod`` whose functions, however small, may use so many threads."""
+    return tvm.IRModule({gv: func.with_attr("tvmopt.threads", threads) for gv, func in mod.functions_items()})
+
+
 def execute(
     region: Region,
     held: tuple[Stored, ...],
@@ -64,10 +69,9 @@ def execute(
     kernel = lower(region, held, expected.shape, target)
     assert kernel is not None
     assert kernel.out.shape == expected.shape
-    func = kernel.func.with_attr("global_symbol", "main")
-    mod = tvm.IRModule({"main": func.with_attr("tvmopt.threads", threads)})
+    mod = tvm.IRModule({"main": kernel.func.with_attr("global_symbol", "main")})
     if threads:
-        mod = schedule(mod, target)
+        mod = schedule(of_threads(mod, threads), target)
     library = tvm.tirx.build(mod["main"], target=target.tvm())
     return call(library, kernel, [store(x, h) for x, h in zip(inputs, held, strict=True)], expected.dtype)
 

@@ -12,6 +12,7 @@ from tests.lowering.harness import restore, store
 from tvmopt.lowering.dispatch import lower, wants
 from tvmopt.lowering.kernel import Kernel, Stored
 from tvmopt.lowering.schedule import apply, load, schedule
+from tvmopt.lowering.threads import grant
 from tvmopt.quant import reference
 from tvmopt.quant.order import Order
 from tvmopt.quant.regions import Region
@@ -50,7 +51,7 @@ class Case:
 
     @property
     def func(self) -> tvm.tirx.PrimFunc:
-        return schedule(tvm.IRModule({"main": self.kernel.func}), self.target)["main"]
+        return schedule(grant(tvm.IRModule({"main": self.kernel.func}), self.target, 1), self.target)["main"]
 
     def check(self, scheduled: tvm.tirx.PrimFunc | None = None) -> None:
         """Assert that a scheduled function, by default ``func``, gives the reference's result, bit for bit."""

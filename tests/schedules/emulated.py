@@ -64,7 +64,7 @@ def _run(kernels: Sequence[Kernel], feeds: Sequence[Sequence[np.ndarray]], targe
 
 
 def _call(builder: relax.BlockBuilder, kernel: Kernel, inputs: Sequence[relax.Var], target: Target) -> relax.Call:
-    func = schedule(tvm.IRModule({"main": kernel.func.with_attr("global_symbol", "main")}), target, 1)["main"]
+    func = schedule(tvm.IRModule({"main": kernel.func.with_attr("global_symbol", "main")}), target)["main"]
     function = builder.add_func(func.without_attr("global_symbol"), "kernel")
     shapes = kernel.shapes[len(inputs) : -1]
     constants = [relax.const(value.reshape(shape)) for value, shape in zip(kernel.constants, shapes, strict=True)]

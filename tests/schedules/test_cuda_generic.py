@@ -14,6 +14,7 @@ from tests.quant.regions import regions
 from tvmopt import target as targets
 from tvmopt.lowering.legalize import legalize
 from tvmopt.lowering.schedule import apply, schedule
+from tvmopt.lowering.threads import grant
 from tvmopt.quant.regions import Pool, Region, WeightOnly
 
 from . import gpu
@@ -79,7 +80,7 @@ def check_operator(op, numpy, shape):
         with builder.dataflow():
             y = builder.emit_output(builder.emit(op(x)))
         builder.emit_func_output(y)
-    mod = schedule(legalize(builder.get()), TARGET)
+    mod = schedule(grant(legalize(builder.get()), TARGET, 1), TARGET)
     (func,) = (f for gv, f in mod.functions_items() if gv.name_hint != "main")
     value = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     expected = numpy(value)

@@ -8,7 +8,7 @@ import tvm
 from tvm import relax
 from tvm.relax import op
 
-from tests.lowering.harness import RUNNABLE
+from tests.lowering.harness import RUNNABLE, of_threads
 from tvmopt import target as targets
 from tvmopt.lowering.schedule import schedule
 from tvmopt.tuning import extract, space
@@ -89,8 +89,7 @@ def test_same_result(operator, name, threads):
     with target.tvm():
         mod = functions(build, shapes)
     expected = run(mod, arrays, target)
-    shared = tvm.IRModule({gv: func.with_attr("tvmopt.threads", threads) for gv, func in mod.functions_items()})
-    scheduled = schedule(shared, target)
+    scheduled = schedule(of_threads(mod, threads), target)
     np.testing.assert_allclose(run(scheduled, arrays, target), expected, rtol=1e-5, atol=1e-6)
 
 

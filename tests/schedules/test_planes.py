@@ -5,7 +5,7 @@ import pytest
 import tvm
 from tvm import relax
 
-from tests.lowering.harness import RUNNABLE
+from tests.lowering.harness import RUNNABLE, of_threads
 from tvmopt import target as targets
 from tvmopt.lowering.legalize import legalize
 from tvmopt.lowering.schedule import schedule
@@ -29,7 +29,7 @@ def test_channels_side_by_side(name, channels, width, dtype, threads):
     target = targets.get(name)
     x = np.random.default_rng(0).integers(0, 256, (2, channels, 3, width)).astype(dtype)
     with target.tvm():
-        scheduled = schedule(transposed(x.shape, dtype), target, threads)
+        scheduled = schedule(of_threads(transposed(x.shape, dtype), threads), target)
     assert ("Shuffle" in scheduled.script()) == (1 < channels <= 4 and width % 16 == 0)
     machine = relax.VirtualMachine(tvm.compile(scheduled, target=target.tvm()), tvm.cpu())
     got = machine["main"](tvm.runtime.tensor(x)).numpy()
