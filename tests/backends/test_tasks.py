@@ -11,9 +11,9 @@ from tvm import s_tir, te, tirx
 from tvmopt.backends import tasks
 
 
-def func(extent: int) -> tirx.PrimFunc:
-    x = te.placeholder((extent,), "int32", "x")
-    sch = s_tir.Schedule(te.create_prim_func([x, te.compute((extent,), lambda i: x[i] * 2, "y")]))
+def func(extent: int, index: str = "int32") -> tirx.PrimFunc:
+    x = te.placeholder((tirx.IntImm(index, extent),), "int32", "x")
+    sch = s_tir.Schedule(te.create_prim_func([x, te.compute(x.shape, lambda i: x[i] * 2, "y")]))
     sch.parallel(*sch.get_loops(sch.get_sblock("y")))
     return sch.mod["main"]
 
@@ -42,6 +42,12 @@ def test_split() -> None:
     assert "tasks: T.let[T.int32] = 9" in text
     assert "in T.parallel(tasks)" in text
     assert "range(task * 6, task * 6 + T.min(6, 49 - task * 6))" in text
+
+
+def test_loops_of_64_bits() -> None:
+    text = tasks.split(func(49, "int64"), 2).script()
+    assert "for task in T.parallel(tasks)" in text
+    assert 'T.Cast("int64", task * 6)' in text
 
 
 def test_serial() -> None:

@@ -32,7 +32,7 @@ def split(func: tirx.PrimFunc, threads: int) -> tirx.PrimFunc:
         extent = int(loop.extent)
         step = step_of(extent, threads)
         count, task = tirx.Var("tasks", "int32"), tirx.Var("task", "int32")
-        begin = task * step
+        begin = (task * step).astype(str(loop.loop_var.ty.dtype))
         length = step if extent % step == 0 else tirx.min(step, extent - begin)
         body = tirx.For(loop.loop_var, begin, length, tirx.ForKind.SERIAL, loop.body)
         shared = tirx.For(task, 0, count, tirx.ForKind.PARALLEL, body)
