@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 from tvm import DataType
 from tvm.ir import TensorLoad
@@ -126,10 +126,14 @@ def find(sch: Schedule, name: str) -> SBlockRV | None:
     return sch.get_sblock(name) if name in names else None
 
 
-def parallel(sch: Schedule, func: PrimFunc, loop: LoopRV) -> None:
-    """Spread ``loop`` over the threads that the function may use, if several."""
-    if threads(func) > 1:
-        sch.parallel(loop)
+def parallel(sch: Schedule, func: PrimFunc, *loops: LoopRV) -> None:
+    """Spread the first of ``loops`` that has several iterations over the threads that the function may use, if several.
+
+    loops : nested, outermost first.
+    """
+    shared = [loop for loop in loops if int(sch.get(loop).extent) > 1]
+    if threads(func) > 1 and shared:
+        sch.parallel(shared[0])
 
 
 def threads(func: PrimFunc) -> int:
@@ -138,8 +142,8 @@ def threads(func: PrimFunc) -> int:
 
 
 def evenly(func: PrimFunc, count: int) -> bool:
-    """Whether all threads have about as much to do when they share so many iterations."""
-    return count % threads(func) == 0 or count >= 8 * threads(func)
+    """Whether all threads have about as much to do when they share so many iterations: at most an eighth is waited."""
+    return 8 * threads(func) * ceil(count / threads(func)) <= 9 * count
 
 
 def widest_first(sch: Schedule, loops: Sequence[LoopRV]) -> list[LoopRV]:
@@ -151,7 +155,7 @@ def widest_first(sch: Schedule, loops: Sequence[LoopRV]) -> list[LoopRV]:
 def row_groups(
     sch: Schedule, decisions: Decisions, space: Sequence[LoopRV], default: int
 ) -> tuple[list[LoopRV], list[LoopRV]]:
-    """Loops over groups of rows, and loops over the rows of a group; none where whole images are one group.
+    """The loop over groups of rows, and the one over the rows of a group; none where whole images are one group.
 
     space   : loops over the places of the output, but for the pixels of a row; those over rows are last.
     default : rows of a group. 0 stands for all.
@@ -166,7 +170,7 @@ def row_groups(
     if not rows:
         return [], []
     group, row = sch.split(row, [None, rows])
-    return [*outer, group], [row]
+    return [sch.fuse(*outer, group)], [row]  # one loop, since threads share the outermost
 
 
 def copy(sch: Schedule, func: PrimFunc, block: SBlockRV) -> None:

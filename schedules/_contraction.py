@@ -83,7 +83,9 @@ def schedule(
     stage = find(sch, "stage")
     grouped = by_row or stage is not None
     windows = len(sch.get(acc).iter_vars) > len(lead) + 4
-    copied = rows_per_group(sch, stage, space[-1]) if windows and stage is not None and not by_row else int(by_row)
+    copied = (
+        rows_per_group(sch, func, stage, space[-1]) if windows and stage is not None and not by_row else int(by_row)
+    )
     around, within = row_groups(sch, decisions, space if grouped else [], copied)
     within = within or space
     weight = sch.get(acc).reads[-1].source
@@ -115,7 +117,7 @@ def schedule(
                 sch.compute_at(block, around[-1], preserve_unit_loops=True)
             else:
                 prepare(sch, func, block)
-    parallel(sch, func, outer[0])
+    parallel(sch, func, *outer)
     unroll = decisions.pick(
         "unroll", 1, [count for count in (1, 2, 4) if int(sch.get(acc).iter_vars[-2].dom.extent) % count == 0]
     )
@@ -182,11 +184,14 @@ def tiles_per_group(tiles: int, bytes: int) -> int:
     return ceil(tiles / ceil(tiles / most))  # alike
 
 
-def rows_per_group(sch: Schedule, stage: SBlockRV, row: LoopRV) -> int:
+def rows_per_group(sch: Schedule, func: PrimFunc, stage: SBlockRV, row: LoopRV) -> int:
     """Rows of the output whose input is copied at a time: some where all of it leaves little of L1, otherwise 0."""
+    count = int(sch.get(row).extent)
     copied = sch.get(stage).writes[0].source
     bytes = prod(int(extent) for extent in copied.shape) * DataType(str(copied.dtype)).itemsize
-    return GROUP if bytes > L1_BYTES * 3 // 4 and int(sch.get(row).extent) % GROUP == 0 else 0
+    if bytes <= L1_BYTES * 3 // 4 or count % GROUP:
+        return 0
+    return GROUP if evenly(func, count // GROUP) else GROUP // 2
 
 
 def tiles_per_visit(rows: int, blocks: int, block_bytes: int, row_bytes: int, pixels: int, vectors: int) -> int:

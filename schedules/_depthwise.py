@@ -29,7 +29,7 @@ def products(func: PrimFunc, tunable: bool, by_row: bool = False, lanes: int = 1
     outer = [*space, c0] if by_row else widest_first(sch, [*space, c0])
     sch.reorder(*outer, p0, p1, c1, lane)
     sch.compute_at(acc, p0, preserve_unit_loops=True)
-    parallel(sch, func, outer[0])
+    parallel(sch, func, *outer)
     sch.set_scope(acc, 0, "local")
 
     *_, sums, vectors, row, column = sch.get_loops(acc)
@@ -82,7 +82,7 @@ def dot_products(func: PrimFunc, multiply_add: str, tile: int, tunable: bool) ->
         sch.compute_at(stage, around[-1], preserve_unit_loops=True)
     elif stage is not None:
         copy(sch, func, stage)
-    parallel(sch, func, outer[0])
+    parallel(sch, func, *outer)
 
     *_, column, rows, _, gathered = sch.get_loops(columns)
     sch.vectorize(gathered)

@@ -47,7 +47,7 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
         sch.vectorize(loop)
     for loop in (inner, *tile_of_part[:-1], *tile[:-1], r1, v1):
         sch.unroll(loop)
-    parallel(sch, func, outer[0])
+    parallel(sch, func, *outer)
     for reduced, loop, depth in ((part, word, 5), (acc, at, 4)):
         *loops, init_lane = sch.get_loops(sch.decompose_reduction(reduced, loop))[-depth:]
         sch.vectorize(init_lane)
