@@ -142,7 +142,7 @@ def threads(func: PrimFunc) -> int:
 
 
 def evenly(func: PrimFunc, count: int) -> bool:
-    """Whether all threads have about as much to do when they share so many iterations: at most an eighth is waited."""
+    """Whether all threads have about as much to do when they share so many iterations: none an eighth more than all."""
     return 8 * threads(func) * ceil(count / threads(func)) <= 9 * count
 
 
