@@ -68,4 +68,4 @@ def test_a_gpu_that_is_too_old_for_a_rule():
     """One line, not what the compiler says of every instruction."""
     old = msgspec.structs.replace(targets.get("cuda/sm_75"), schedules=["cuda_mma"])
     with pytest.raises(TargetError, match=r"target cuda/sm_75: schedule 'cuda_mma' needs sm_80 or later, not sm_75$"):
-        schedule(tvm.IRModule(), old, 1)
+        schedule(tvm.IRModule(), old)
