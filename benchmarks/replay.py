@@ -20,26 +20,28 @@ from tvmopt.tuning.task import Decisions, Measurer, Task
 from . import models, search
 from .search import Recorded, Search
 
-EACH = 2
-"""Kernels of every model: those with the most candidates."""
+EACH = 3
+"""Kernels of every model, at most: those with the most candidates."""
 
 
-def kernels(names: Sequence[str]) -> list[Task]:
-    """Kernels to search, each once."""
+def kernels(names: Sequence[str], count: int) -> list[Task]:
+    """Kernels of models to search, each once: of those that have more than so many candidates."""
     tasks = extract([pipeline.run(tvmopt.load(models.get(name))) for name in names], targets.get("host"))
-    tasks.sort(key=lambda task: -prod(len(choice.options) for choice in task.space))
+    tasks = sorted((task for task in tasks if _candidates(task) > count), key=_candidates, reverse=True)
     found = [[task for task in tasks if task.calls[at]][:EACH] for at in range(len(names))]
     return list({task.workload: task for some in found for task in some}.values())
 
 
 def drawn(task: Task, count: int) -> list[Decisions]:
-    """Random candidates, up to ``count``, always the same ones; without the default schedule, which is often near the
-    best."""
+    """So many random candidates, always the same ones; without the default schedule, which is often near the best."""
     rng, found = Random(task.workload), dict.fromkeys([space.default(task)])
-    count = min(count, prod(len(choice.options) for choice in task.space) - 1)
     while len(found) <= count:
         found[space.sample(task, rng)] = None
     return list(found)[1:]
+
+
+def _candidates(task: Task) -> int:
+    return prod(len(choice.options) for choice in task.space)
 
 
 def recorded(task: Task, count: int, records: Records, measurer: Measurer) -> Recorded:

@@ -117,7 +117,7 @@ def throughput(model: str, trials: int) -> Throughput:
 def replayed(names: Sequence[str], candidates: int, records: Path, seeds: int) -> Search:
     """See ``benchmarks.replay``."""
     with Records(records) as measured, closing(LocalMeasurer(targets.get("host"))) as measurer:
-        return replay.searches(replay.kernels(names), candidates, measured, measurer, seeds)
+        return replay.searches(replay.kernels(names, candidates), candidates, measured, measurer, seeds)
 
 
 def endurance(trials: int) -> Endurance:

@@ -35,8 +35,6 @@ def test_drawn_are_always_the_same_and_not_the_default() -> None:
     assert found == replay.drawn(TASKS[0], 60)[:50]
     assert found != replay.drawn(TASKS[1], 50)
     assert space.default(TASKS[0]) not in found
-    small = dataclasses.replace(TASKS[0], space=surface.CHOICES[2:])
-    assert len(replay.drawn(small, 100)) == 4**3 - 1
 
 
 def test_measured_once(records: Records) -> None:
@@ -64,3 +62,17 @@ def test_a_warm_start_knows_kernels_of_other_models(records: Records, monkeypatc
     monkeypatch.setattr(search, "compare", compare)
     replay.searches(tasks, 20, records, surface.Surface(), 1)
     assert known == [[tasks[2].workload], [], [tasks[0].workload]]
+
+
+def test_kernels_of_every_model_that_have_enough_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    spaces = [surface.CHOICES[at:] for at in (0, 1, 1, 1, 1, 2)]  # 14336, 512 and 64 candidates
+    calls = [(1, 1), (1, 0), (1, 0), (1, 0), (0, 1), (1, 1)]
+    tasks = [
+        dataclasses.replace(surface.task((7, 7, 16 * at)), space=spaces[at], calls=calls[at])
+        for at in range(len(calls))
+    ]
+    for module, name in ((replay.models, "get"), (replay.tvmopt, "load"), (replay.pipeline, "run")):
+        monkeypatch.setattr(module, name, lambda given: given)
+    monkeypatch.setattr(replay, "extract", lambda given, target: tasks)
+    assert replay.kernels(["a", "b"], 256) == [tasks[at] for at in (0, 1, 2, 4)]
+    assert replay.kernels(["a", "b"], 512) == [tasks[0]]
