@@ -18,7 +18,7 @@ from tvmopt.tuning.records import Records
 from tvmopt.tuning.task import Decisions, Measurer, Task
 
 from . import models, search
-from .search import Recorded, Search
+from .search import NEAR, Recorded, Search
 
 EACH = 3
 """Kernels of every model, at most: those with the most candidates."""
@@ -44,7 +44,7 @@ def _candidates(task: Task) -> int:
     return prod(len(choice.options) for choice in task.space)
 
 
-def recorded(task: Task, count: int, records: Records, measurer: Measurer) -> Recorded:
+def recorded(task: Task, count: int, records: Records, measurer: Measurer, near: float = NEAR) -> Recorded:
     """A kernel with as many candidates, of which those are measured that are not in the records."""
     entry, candidates = campaign.entry(task), drawn(task, count)
     known = {trial.decisions for trial in records.trials(entry.key)}
@@ -54,12 +54,14 @@ def recorded(task: Task, count: int, records: Records, measurer: Measurer) -> Re
         for index, result in measurer.measure([(task, one) for one in batch]):
             records.add(entry, Trial.of(batch[index], result, time.time()))
     times = {trial.decisions: trial.seen for trial in records.trials(entry.key)}
-    return Recorded(entry, {one: times[one] for one in candidates})
+    return Recorded(entry, {one: times[one] for one in candidates}, near)
 
 
-def searches(tasks: Sequence[Task], count: int, records: Records, measurer: Measurer, seeds: int) -> Search:
+def searches(
+    tasks: Sequence[Task], count: int, records: Records, measurer: Measurer, seeds: int, near: float = NEAR
+) -> Search:
     """Search all kernels. A warm start knows those that are in none of a kernel's models."""
-    found = [recorded(task, count, records, measurer) for task in tasks]
+    found = [recorded(task, count, records, measurer, near) for task in tasks]
 
     def others(at: int) -> list[Lesson]:
         own = {model for model, calls in enumerate(tasks[at].calls) if calls}

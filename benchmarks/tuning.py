@@ -114,10 +114,10 @@ def throughput(model: str, trials: int) -> Throughput:
     )
 
 
-def replayed(names: Sequence[str], candidates: int, records: Path, seeds: int) -> Search:
+def replayed(names: Sequence[str], candidates: int, records: Path, seeds: int, near: float) -> Search:
     """See ``benchmarks.replay``."""
     with Records(records) as measured, closing(LocalMeasurer(targets.get("host"))) as measurer:
-        return replay.searches(replay.kernels(names, candidates), candidates, measured, measurer, seeds)
+        return replay.searches(replay.kernels(names, candidates), candidates, measured, measurer, seeds, near)
 
 
 def endurance(trials: int) -> Endurance:
@@ -179,6 +179,7 @@ def _resident() -> int:
 @click.option("--trials", default=64, show_default=True, help="For throughput, of either side.")
 @click.option("--seeds", default=3, show_default=True, help="For search, replay.")
 @click.option("--candidates", default=256, show_default=True, help="For replay, of every kernel.")
+@click.option("--near", default=search.NEAR, show_default=True, help="For replay: times of the best that are near it.")
 @click.option("--measured", type=options.file, help="Records of those that were measured.  [default: none]")
 @click.option("--night", default=50_000, show_default=True, help="Trials for endurance.")
 @options.as_json
@@ -191,6 +192,7 @@ def main(
     seeds: int,
     candidates: int,
     measured: Path | None,
+    near: float,
     night: int,
     as_json: bool,
 ) -> None:
@@ -201,7 +203,7 @@ def main(
         report = Report(
             throughput("ic", trials) if "throughput" in parts else None,
             search.simulated(seeds) if "search" in parts else None,
-            replayed(names, candidates, measured or Path(folder) / "m.db", seeds) if "replay" in parts else None,
+            replayed(names, candidates, measured or Path(folder) / "m.db", seeds, near) if "replay" in parts else None,
             endurance(night) if "endurance" in parts else None,
             gains,
             statistics.geometric_mean(one.gain for one in gains) if gains else None,
