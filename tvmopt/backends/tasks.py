@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tvm import tirx
 
 PER_THREAD = 4
-"""Tasks of each thread, so that a slow or interrupted one leaves some of its share to others; at most twice as many
+"""Tasks of each thread, so that a slow one leaves some of its share to others; at most twice as many
 where that makes shares alike."""
 
 
