@@ -117,8 +117,8 @@ def measure(name: str, top: Ceilings) -> Roof:
     times = _times(tasks.values(), target)
     layers = []
     products = {_plain(str(result)): str(product) for result, product in dict(mod.get_attr("tvmopt.products")).items()}
-    for tensor, function in extract.called(mod):
-        layer, task = known.get(_plain(products.get(_plain(tensor), tensor))), tasks.get(function)
+    for call, tensor in extract.called(mod):
+        layer, task = known.get(_plain(products.get(_plain(tensor), tensor))), tasks.get(call.args[0].name_hint)
         if layer is not None and task is not None and task.workload in times:
             moved = sum(buffer.nbytes for buffer in inputs.buffers(task.func))
             bound = max(layer.macs / top.macs, moved / top.cache_bytes) * 1e6

@@ -13,7 +13,7 @@ from tvmopt import target as targets
 from tvmopt.demo import INT8_MODEL
 from tvmopt.lowering import lower
 from tvmopt.passes import pipeline
-from tvmopt.tuning import extract, space, workload
+from tvmopt.tuning import extract, inputs, space, workload
 
 TARGET = targets.get("x86/cascadelake")
 
@@ -30,6 +30,18 @@ def test_tasks_of_models(model):
     assert len({task.workload for task in once}) == len(once)
     twice = extract.extract([model, model], TARGET)
     assert [(t.workload, t.weight) for t in twice] == [(t.workload, 2 * t.weight) for t in once]
+
+
+def test_constants_of_large_models_are_cold(model, monkeypatch):
+    assert not any(task.cold for task in extract.extract([model], TARGET))
+    monkeypatch.setattr(extract, "CACHED_BYTES", 1000)
+    large = {task.name: task for task in extract.extract([model], TARGET)}
+    for name, task in large.items():
+        read = [at for at, buffer in enumerate(inputs.buffers(task.func)) if not buffer.written]
+        if name.startswith("conv"):
+            assert task.cold == set(read[1:])  # the first one is the input
+        assert {at for at, buffer in enumerate(inputs.buffers(task.func, task.cold)) if buffer.cold} == task.cold
+    assert any(task.cold for task in large.values())
 
 
 def test_compiling_looks_for_the_workloads_of_the_tasks(model):

@@ -3,6 +3,7 @@ themselves."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import re
@@ -89,6 +90,12 @@ def test_flushed_cache():
     measurer = LocalMeasurer(HOST, flush_bytes=2**20)
     (result,) = measure(measurer, [(task, space.default(task))])
     measurer.close()
+    assert result.status == "ok"
+
+
+def test_cold_weights(measurer):
+    task = dataclasses.replace(kernels.convolution(size=6), cold=frozenset({1}))
+    (result,) = measure(measurer, [(task, space.default(task))])
     assert result.status == "ok"
 
 

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 BATCH = 16
 """Candidates of one task that are measured before the cost model is asked again."""
 
+TWICE, SURE = 2, 5
+"""How often a candidate is measured that is the best: during the campaign, and at its end."""
+
 ELSEWHERE = 4096
 """Trials of other tasks to learn from, at most, which together count as this many of our own:"""
 ELSEWHERE_WEIGHT = 512
@@ -135,7 +138,7 @@ class Campaign:
                 self._spent(begin)
             while self._spent(begin) < 1 and (state := self._most_earning()) is not None:
                 self._step(state)
-            self._confirm(self.states)
+            self._confirm(self.states, SURE)
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
@@ -189,7 +192,7 @@ class Campaign:
             return
         predicted = self._model.predict(state.entry, batch)[0] if self._model else None
         self._measure([(state, decisions) for decisions in batch])
-        self._confirm([state])
+        self._confirm([state], TWICE)
         if predicted is not None:
             state.judge(batch, predicted)
         known = sum(len(state.times) for state in self.states)
@@ -213,10 +216,10 @@ class Campaign:
         choices = " ".join(f"{name}={value}" for name, value in decisions)
         log.info("%s: %s: %s %s", state.task.name, choices, result.status, shown)
 
-    def _confirm(self, states: Sequence[State]) -> None:
-        """Measure the best once more, in turn with the default: luck does not last."""
-        doubtful = [state for state in states if state.best != state.entry.start and state.best not in state.confirmed]
-        self._measure([(state, decisions) for state in doubtful for decisions in (state.entry.start, state.best)])
+    def _confirm(self, states: Sequence[State], times: int) -> None:
+        """Measure the best until it was measured so often, each time in turn with the default: luck does not last."""
+        while doubtful := [one for one in states if one.best != one.entry.start and one.measured[one.best] < times]:
+            self._measure([(state, decisions) for state in doubtful for decisions in (state.entry.start, state.best)])
 
     def _learn(self) -> None:
         others = sum(len(lesson.times) for lesson in self._elsewhere)

@@ -15,7 +15,13 @@ from .task import Choice, Task
 
 if TYPE_CHECKING:
     import tvm
+    from tvm import relax
     from tvm.tirx import PrimFunc
+
+
+CACHED_BYTES = 2**20
+"""Of a model's constants that are still in a cache of a core when they are needed again. Second-level caches have 0.5
+to 2 MiB; the next ones are shared with whatever else runs."""
 
 
 def extract(models: Iterable[Model], target: Target, threads: int = 1, sparsity: bool = True) -> list[Task]:
@@ -33,30 +39,48 @@ def extract(models: Iterable[Model], target: Target, threads: int = 1, sparsity:
         mod, _ = functions(model.mod, target, threads, sparsity)
         calls.append(Counter())
         for task in of_module(mod, target).values():
-            tasks.setdefault(task.workload, task)
+            known = tasks.setdefault(task.workload, task)
+            tasks[task.workload] = dataclasses.replace(known, cold=known.cold | task.cold)
             calls[-1][task.workload] += task.weight
     return [dataclasses.replace(task, calls=tuple(one[task.workload] for one in calls)) for task in tasks.values()]
 
 
 def of_module(mod: tvm.ir.IRModule, target: Target) -> dict[str, Task]:
     """Tasks of a module that ``lowering.lower.functions`` gave, by the name of their function."""
-    times = Counter(function for _, function in called(mod))
+    times = Counter(call.args[0].name_hint for call, _ in called(mod))
+    cold = _cold(mod)
     tasks = {}
     for gv, function in mod.functions_items():
         if gv.name_hint in times:
             kind = str(function.attrs.get("tvmopt.kind", gv.name_hint.rstrip(string.digits)))
             task = of(kind, function, target, times[gv.name_hint])
             if task is not None:
-                tasks[gv.name_hint] = task
+                tasks[gv.name_hint] = dataclasses.replace(task, cold=cold.get(gv.name_hint, frozenset()))
     return tasks
 
 
-def called(mod: tvm.ir.IRModule) -> list[tuple[str, str]]:
-    """The tensors that ``main`` computes by TIR functions, each with the name of its function, in order."""
+def _cold(mod: tvm.ir.IRModule) -> dict[str, frozenset[int]]:
+    """The parameters of functions that constants are given for, where the module has more than ``CACHED_BYTES``."""
+    from tvm.ir import GenericConst
+
+    from ..quant import cost
+
+    total = 0
+    found: dict[str, frozenset[int]] = {}
+    for call, _ in called(mod):
+        name = call.args[0].name_hint
+        constants = {at: arg for at, arg in enumerate(call.args[1].fields) if isinstance(arg, GenericConst)}
+        total += sum(cost.nbytes(arg.ty) for arg in constants.values())
+        found[name] = found.get(name, frozenset(constants)) & constants.keys()
+    return found if total > CACHED_BYTES else {}
+
+
+def called(mod: tvm.ir.IRModule) -> list[tuple[relax.Call, str]]:
+    """The calls of TIR functions in ``main``, and the names of the tensors that they compute, in order."""
     from ..quant.cost import calls
     from ..quant.relax_form.scope import op_name
 
-    return [(name, call.args[0].name_hint) for call, name in calls(mod) if op_name(call) == "relax.call_tir"]
+    return [(call, name) for call, name in calls(mod) if op_name(call) == "relax.call_tir"]
 
 
 def of(kind: str, func: PrimFunc, target: Target, calls: int = 1) -> Task | None:

@@ -6,7 +6,7 @@ Every candidate of a task gets the same bytes, and has to give the bytes that th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,13 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Buffer:
-    """A parameter of a kernel: dtype (numpy's name), shape, and whether the kernel writes it."""
+    """A parameter of a kernel: dtype (numpy's name), shape, whether the kernel writes it, and whether no cache holds it
+    when the kernel begins."""
 
     dtype: str
     shape: tuple[int, ...]
     written: bool
+    cold: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -41,16 +43,16 @@ class Buffer:
         return -(-self.nbytes // ALIGNMENT) * ALIGNMENT
 
 
-def buffers(func: PrimFunc) -> tuple[Buffer, ...]:
-    """The parameters of a function, in order."""
+def buffers(func: PrimFunc, cold: Collection[int] = ()) -> tuple[Buffer, ...]:
+    """The parameters of a function, in order; ``cold`` are those by number."""
     import tvm_ffi
     from tvm import tirx
 
     written: list[tirx.Var] = []
     tvm_ffi.structural_walk(func.body, (tirx.BufferStore, lambda store: written.append(store.buffer)))
     return tuple(
-        Buffer(str(p.ty.dtype), tuple(map(int, p.ty.shape)), any(p.same_as(buffer) for buffer in written))
-        for p in func.params
+        Buffer(str(p.ty.dtype), tuple(map(int, p.ty.shape)), any(p.same_as(buffer) for buffer in written), at in cold)
+        for at, p in enumerate(func.params)
     )
 
 

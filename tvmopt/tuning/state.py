@@ -32,7 +32,7 @@ class State:
     curve     : (trials, best seconds), a point for every gain.
     judged    : latest (predicted, measured) scores, and
     accuracy  : (trials, their rank correlation) as the cost model learns.
-    confirmed : candidates that were measured twice.
+    measured  : how often each candidate was.
     exhausted : there is nothing left to try.
     """
 
@@ -43,7 +43,7 @@ class State:
     curve: list[tuple[int, float]] = field(default_factory=list)
     judged: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=JUDGED))
     accuracy: list[tuple[int, float]] = field(default_factory=list)
-    confirmed: set[Decisions] = field(default_factory=set)
+    measured: Counter[Decisions] = field(default_factory=Counter)
     exhausted: bool = False
 
     @property
@@ -74,8 +74,7 @@ class State:
 
     def note(self, trial: Trial) -> None:
         """Take in a trial, new or measured again."""
-        if trial.decisions in self.times:
-            self.confirmed.add(trial.decisions)
+        self.measured[trial.decisions] += 1
         if math.isinf(trial.seen) and math.isfinite(self.times.get(trial.decisions, 0.0)):
             self.failures[trial.status] += 1
         self.times[trial.decisions] = trial.seen

@@ -51,6 +51,8 @@ class Task:
     rule_version : changes when the rule's decisions change their meaning.
     space        : what can be decided, in the order in which the rule asks.
     calls        : how often each of the models being tuned calls it.
+    cold         : parameters, by number, that come from memory at every call: constants of a model that has more of
+                   them than a cache holds.
     """
 
     workload: str
@@ -62,6 +64,7 @@ class Task:
     rule_version: str
     space: tuple[Choice, ...]
     calls: tuple[int, ...]
+    cold: frozenset[int] = frozenset()
 
     @property
     def weight(self) -> int:

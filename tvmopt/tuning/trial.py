@@ -49,7 +49,7 @@ class Request:
 
     def text(self) -> str:
         """As the program reads it."""
-        sizes = [f"{buffer.nbytes} {int(buffer.written)}" for buffer in self.buffers]
+        sizes = [f"{buffer.nbytes} {1 if buffer.written else 3 * buffer.cold}" for buffer in self.buffers]
         sizes += [f"{nbytes} 2" for nbytes in self.scratch]
         limits = f"{self.limits.seconds} {self.limits.mebibytes}"
         how = f"{self.best} {self.flush_bytes} {inputs.SETS} {len(sizes)}"

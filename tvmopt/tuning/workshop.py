@@ -31,7 +31,7 @@ class Reference:
         self.folder = parent / task.workload
         self.folder.mkdir()
         (self.folder / "task").write_bytes(pickle.dumps(task))
-        self.buffers = inputs.buffers(task.func)
+        self.buffers = inputs.buffers(task.func, task.cold)
         trial.write_inputs(self.buffers, self.folder / "inputs")
         self.default: Built | Failed = Failed("run", "it was not built")
 

@@ -5,7 +5,7 @@
  *     candidate, inputs, expected, result           paths, one a line
  *     seconds mebibytes                             that the candidate may use
  *     best flush sets count                         best: 0 makes the expected outputs, with this candidate
- *     bytes kind                                    of each buffer: read, written, scratch
+ *     bytes kind                                    of each buffer: read, written, scratch, or cold: read from memory
  *
  *     status
  *     message
@@ -35,7 +35,7 @@ ${includes}
 ${check}
 
 enum { GUARD = 4096, ALIGNMENT = 64, BUFFERS = 24, FEWEST = 5, MOST = 30 };
-enum { READ, WRITTEN, SCRATCH };
+enum { READ, WRITTEN, SCRATCH, COLD };
 
 static const double REPEAT = 1e-3;     /* seconds: a repeat runs the kernel as often as takes about this long */
 static const double PRECISION = 0.01;  /* repeats end when the median is known to within this share of it */
@@ -55,7 +55,6 @@ typedef struct {
 
 static char message[512];
 static volatile char *other; /* memory that is read to have the caches hold that */
-static long other_bytes;
 
 static long padded(long bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
@@ -72,17 +71,35 @@ ${calls}
   }
 }
 
+static int is_read(const buffer *b) { return b->kind == READ || b->kind == COLD; }
+
+/* Take memory out of all caches, on CPUs where programs may. */
+static void evict(const char *memory, long bytes) {
+  for (long at = 0; at < bytes; at += ALIGNMENT) {
+#if defined(__x86_64__)
+    __builtin_ia32_clflush(memory + at);
+#elif defined(__aarch64__)
+    __asm__ volatile("dc civac, %0" ::"r"(memory + at) : "memory");
+#endif
+  }
+  __sync_synchronize();
+}
+
 /* Seconds that runs of a kernel take together. */
-static double run(function kernel, void **p, long count, long runs) {
+static double run(const request *r, function kernel, void **p, long runs) {
   double sum = 0, start = now();
-  if (!other_bytes) {
-    for (long i = 0; i < runs; ++i) call(kernel, p, count);
+  int cold = r->flush > 0;
+  for (long i = 0; i < r->count; ++i) cold |= r->buffers[i].kind == COLD;
+  if (!cold) {
+    for (long i = 0; i < runs; ++i) call(kernel, p, r->count);
     return now() - start;
   }
   for (long i = 0; i < runs; ++i) {
-    for (long at = 0; at < other_bytes; at += ALIGNMENT) (void)other[at];
+    for (long at = 0; at < r->flush; at += ALIGNMENT) (void)other[at];
+    for (long j = 0; j < r->count; ++j)
+      if (r->buffers[j].kind == COLD) evict(p[j], r->buffers[j].bytes);
     start = now();
-    call(kernel, p, count);
+    call(kernel, p, r->count);
     sum += now() - start;
   }
   return sum;
@@ -151,14 +168,14 @@ static const char *check(request *r, function kernel, const char *inputs, void *
   for (long set = 0; set < r->sets; ++set) {
     for (long i = 0; i < r->count; ++i) {
       buffer *b = &r->buffers[i];
-      if (b->kind != READ) memset(b->memory, fill, (size_t)padded(b->bytes) + 2 * GUARD);
-      p[i] = b->kind == READ ? (char *)inputs : b->memory + GUARD;
-      inputs += b->kind == READ ? padded(b->bytes) : 0;
+      if (!is_read(b)) memset(b->memory, fill, (size_t)padded(b->bytes) + 2 * GUARD);
+      p[i] = is_read(b) ? (char *)inputs : b->memory + GUARD;
+      inputs += is_read(b) ? padded(b->bytes) : 0;
     }
     call(kernel, p, r->count);
     for (long i = 0; i < r->count; ++i) {
       buffer *b = &r->buffers[i];
-      if (b->kind == READ) continue;
+      if (is_read(b)) continue;
       if (!intact(b, fill)) {
         snprintf(message, sizeof message, "writes beyond its buffers (inputs %ld)", set);
         return "wrong";
@@ -196,30 +213,29 @@ static void trial(request *r) {
   }
   for (long i = 0; i < r->count; ++i) {
     buffer *b = &r->buffers[i];
-    if (b->kind == READ) continue;
+    if (is_read(b)) continue;
     b->memory = aligned_alloc(ALIGNMENT, (size_t)padded(b->bytes) + 2 * GUARD);
     if (!b->memory) status = "memory";
   }
-  other_bytes = r->flush;
-  other = malloc((size_t)other_bytes + 1);
+  other = malloc((size_t)r->flush + 1);
   if (!other || !strcmp(status, "memory")) {
     snprintf(message, sizeof message, "more than %ld MiB", r->mebibytes);
     write_result(r, "memory", times, 0);
     return;
   }
-  memset((char *)other, 1, (size_t)other_bytes + 1);
+  memset((char *)other, 1, (size_t)r->flush + 1);
   status = check(r, kernel, inputs, p);
   if (!strcmp(status, "ok") && r->best > 0) {
     const char *at = inputs; /* the first, random set again */
     for (long i = 0; i < r->count; ++i) {
-      if (r->buffers[i].kind != READ) continue;
+      if (!is_read(&r->buffers[i])) continue;
       p[i] = (char *)at;
       at += padded(r->buffers[i].bytes);
     }
-    double first = run(kernel, p, r->count, 1), second = run(kernel, p, r->count, 1);
+    double first = run(r, kernel, p, 1), second = run(r, kernel, p, 1);
     long runs = 1 + (long)(REPEAT / ((first < second ? first : second) + 1e-9));
     while (n < MOST && !(n >= FEWEST && known(times, n))) {
-      times[n++] = run(kernel, p, r->count, runs) / (double)runs;
+      times[n++] = run(r, kernel, p, runs) / (double)runs;
       if (n == 2 && times[0] > SLOWER * r->best && times[1] > SLOWER * r->best) {
         status = "slow";
         strcpy(message, "clearly slower than the best");
