@@ -193,7 +193,7 @@ def narrow(lanes: int, depth: int) -> str:
             T.writes(C[0, 0:pixels])
             _narrow_rows(A, B, C) if lanes == _neon.LANES else _narrow(A, B, C, lanes)
 
-    return register(f"tvmopt.narrow.4x{pixels}", description, implementation)
+    return register(f"tvmopt.narrow.4x{pixels}.{depth}", description, implementation)
 
 
 def _narrow(a: Buffer, limits: Buffer, b: Buffer, lanes: int) -> None:

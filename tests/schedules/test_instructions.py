@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import tvm
+from tvmopt.schedules import _interleave
 
 from tvmopt import target as targets
 from tvmopt.lowering.dispatch import lower, wants
@@ -75,3 +76,8 @@ def test_depthwise_columns_are_unpacked(channels):
     assert re.search(r"\bvpunpckhwd\b.*zmm", code)
     assert re.search(r"\bvpackuswb\b.*zmm", code)
     assert not re.search(r"\bvpmovzx\w+\b.*zmm|\bcall\w*\s.*mem(cpy|set)", code)
+
+
+def test_forms_of_sparse_kernels_have_instructions_of_their_own():
+    """AVX2's and AArch64's, which are alike in size: one process may compile for both."""
+    assert _interleave.narrow(8, 2) != _interleave.narrow(4, 4)
