@@ -105,7 +105,15 @@ def test_interrupted_on_a_terminal(model: Path, tmp_path: Path) -> None:
         "--budget",
         "1h",
     ]
-    running = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=theirs, start_new_session=True)
+    running = subprocess.Popen(
+        [*command, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # ignored in what a shell has in the background
+    )
     os.close(theirs)
     while not (log.is_file() and len(log.read_text().splitlines()) > 5):
         assert running.poll() is None

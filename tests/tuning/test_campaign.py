@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -74,20 +73,6 @@ def test_default_first_and_never_worse(tmp_path: Path) -> None:
         assert state.measured[state.best] >= campaigns.SURE
     assert found.total < 0.7 * found.baseline
     assert found.failed == sum(state.failures.total() for state in found.states)
-
-
-def test_lost_interrupt_ends_it_too(tmp_path: Path) -> None:
-    """Raised where a library swallows it."""
-
-    class Swallowing(surface.Surface):
-        def measure(self, batch: Sequence[tuple[Task, Decisions]]) -> Iterator[tuple[int, Result]]:
-            with suppress(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGINT)
-            yield from super().measure(batch)
-
-    found = tune(tmp_path / "r.db", "150trials", Swallowing())
-    assert found.interrupted
-    assert 0 < found.trials < 50
 
 
 def test_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from statistics import median
 
 from ..errors import TuningError
 from ..logs import handled
-from . import features, interrupt, space
+from . import features, space
 from .budget import Budget, Progress
 from .cost_model import CostModel, Lesson
 from .entries import Entry, Key, Trial
@@ -129,8 +129,16 @@ class Campaign:
         """
         begin = time.monotonic()
         try:
-            with interrupt.noted(self._interrupt):
-                self._search(begin)
+            self._recall()
+            self._spent(begin)
+            # Those that failed the last time, too: it may have been the machine.
+            first = [(state, state.entry.start) for state in self.states if math.isinf(state.baseline)]
+            for at in range(0, len(first), BATCH):
+                self._measure(first[at : at + BATCH])
+                self._spent(begin)
+            while self._spent(begin) < 1 and (state := self._most_earning()) is not None:
+                self._step(state)
+            self._confirm(self.states, SURE)
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
@@ -140,22 +148,6 @@ class Campaign:
             self._model.save(self.model_path)
         seconds, best, baseline = self.past[-1].seconds, self.total * 1e6, self.baseline * 1e6
         return Outcome(self.trials, self.failed, best, baseline, seconds, self.gain, self.interrupted)
-
-    def _interrupt(self) -> None:
-        self.interrupted = True
-
-    def _search(self, begin: float) -> None:
-        self._recall()
-        self._spent(begin)
-        # Those that failed the last time, too: it may have been the machine.
-        first = [(state, state.entry.start) for state in self.states if math.isinf(state.baseline)]
-        for at in range(0, len(first), BATCH):
-            if not self.interrupted:
-                self._measure(first[at : at + BATCH])
-                self._spent(begin)
-        while self._spent(begin) < 1 and not self.interrupted and (state := self._most_earning()) is not None:
-            self._step(state)
-        self._confirm(self.states, SURE)
 
     def _spent(self, begin: float) -> float:
         """The share of the budget that is spent; tells those who watch."""
@@ -227,7 +219,7 @@ class Campaign:
     def _confirm(self, states: Sequence[State], times: int) -> None:
         """Measure the best once more, in turn with the default: luck does not last. Again until what then is the best
         was measured so often, but not more often than that."""
-        for _ in range(0 if self.interrupted else times):
+        for _ in range(times):
             doubtful = [one for one in states if one.best != one.entry.start and one.measured[one.best] < times]
             self._measure([(state, decisions) for state in doubtful for decisions in (state.entry.start, state.best)])
 
