@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from math import prod
 from random import Random
 
 import tvmopt
@@ -27,7 +26,7 @@ EACH = 3
 def kernels(names: Sequence[str], count: int) -> list[Task]:
     """Kernels of models to search, each once: of those that have more than so many candidates."""
     tasks = extract([pipeline.run(tvmopt.load(models.get(name))) for name in names], targets.get("host"))
-    tasks = sorted((task for task in tasks if _candidates(task) > count), key=_candidates, reverse=True)
+    tasks = sorted((task for task in tasks if space.size(task) > count), key=space.size, reverse=True)
     found = [[task for task in tasks if task.calls[at]][:EACH] for at in range(len(names))]
     return list({task.workload: task for some in found for task in some}.values())
 
@@ -38,10 +37,6 @@ def drawn(task: Task, count: int) -> list[Decisions]:
     while len(found) <= count:
         found[space.sample(task, rng)] = None
     return list(found)[1:]
-
-
-def _candidates(task: Task) -> int:
-    return prod(len(choice.options) for choice in task.space)
 
 
 def recorded(task: Task, count: int, records: Records, measurer: Measurer, near: float = NEAR) -> Recorded:

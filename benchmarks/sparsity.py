@@ -34,7 +34,7 @@ from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Conv, MatMul
 from tvmopt.report import bench
 from tvmopt.runtime import Artifact
-from tvmopt.runtime.library import aligned
+from tvmopt.runtime.library import LINE, aligned
 
 from . import data, models
 from .command import Command, listed
@@ -61,8 +61,6 @@ LAYERS = {  # name: shape of the input, outputs, size of the kernel, stride
 BLOCKS = {"16x1": (16, 1), "4x1": (4, 1), "unstructured": (1, 1)}
 ZEROS = (50, 80, 90)
 MODELS = ("vww", "mobilenet_v2-16x1@80-u8-qdq", "resnet50-16x1@80-u8-qdq", "resnet50-4x1@90-u8-qdq")
-LINE = 64
-"""Bytes of a cache line, at which tensors of a network begin."""
 REPORT = data.ROOT / "docs" / "sparsity.md"
 X, W = QParams.per_tensor(0.02, 120, "uint8"), QParams.per_tensor(0.01, 0, "int8")
 

@@ -28,6 +28,7 @@ from tvmopt.cli import options, terminal
 from tvmopt.passes import pipeline
 from tvmopt.report import bench, samples
 from tvmopt.tuning import campaign as campaigns
+from tvmopt.tuning import space
 from tvmopt.tuning.budget import Budget
 from tvmopt.tuning.campaign import Campaign
 from tvmopt.tuning.extract import extract
@@ -95,7 +96,7 @@ def throughput(model: str, trials: int) -> Throughput:
     """The kernel of a model with the most candidates, tuned by both from nothing."""
     target = targets.get("host")
     tasks = extract([pipeline.run(tvmopt.load(models.get(model)))], target)
-    task = max(tasks, key=lambda one: math.prod(len(choice.options) for choice in one.space))
+    task = max(tasks, key=space.size)
     with (
         TemporaryDirectory() as folder,
         Records(Path(folder) / "r.db") as records,

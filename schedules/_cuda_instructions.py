@@ -8,7 +8,7 @@ from __future__ import annotations
 from tvm.ir import StringImm
 from tvm.tirx import Evaluate, Stmt, call_intrin
 
-from ._tir import Expr
+from ._tir import Expr, at
 
 _SOURCES = {
     "tvmopt_copy16": """
@@ -126,3 +126,8 @@ def call(name: str, *args: Expr) -> Expr:
 def run(name: str, *args: Expr) -> Stmt:
     """The same as a statement."""
     return Evaluate(call(name, *args))
+
+
+def add_bytes(sums: Expr, to: Expr, word: Expr) -> Stmt:
+    """Add the four bytes of a word to ``sums[to]``."""
+    return run("dp4a_u8", at(sums, to), word, 0x01010101)

@@ -8,7 +8,7 @@ from tvm import tirx
 from tvm.tirx import Stmt
 
 from ._cuda_cost import DP4A
-from ._cuda_instructions import run
+from ._cuda_instructions import add_bytes, run
 from ._cuda_kernel import Group, Place, Tiles, eight_columns
 from ._cuda_tile import STEP, Tile
 from ._tir import Expr, at, loop
@@ -48,7 +48,7 @@ class Dp4a:
                 loop(ROWS, lambda i: loop(COLUMNS, lambda j: loop(4, lambda k: self._dot(c, r, i, j, k)))),
             ]
             if self.tile.bytes:
-                own.append(loop((ROWS + COLUMNS) * 4, lambda i: run("dp4a_u8", at(s, i // 4), r[i], 0x01010101)))
+                own.append(loop((ROWS + COLUMNS) * 4, lambda i: add_bytes(s, i // 4, r[i])))
             return tirx.SeqStmt(own)
 
         return loop(2, half)

@@ -8,7 +8,7 @@ from tvm import tirx
 from tvm.tirx import Stmt
 
 from ._cuda_cost import MMA
-from ._cuda_instructions import run
+from ._cuda_instructions import add_bytes, run
 from ._cuda_kernel import Group, Place, Tiles, eight_columns
 from ._cuda_tile import STEP, Warps
 from ._tir import Expr, at, loop, sequence
@@ -52,8 +52,8 @@ class Mma(Warps):
             ),
         ]
         sums = [
-            loop(high * 4, lambda i: _add_bytes(s, i // 4 * 2 + i % 2, r[i])),
-            loop(wide * 4, lambda j: _add_bytes(s, high * 2 + j // 2 * 2, r[high * 4 + j])),
+            loop(high * 4, lambda i: add_bytes(s, i // 4 * 2 + i % 2, r[i])),
+            loop(wide * 4, lambda j: add_bytes(s, high * 2 + j // 2 * 2, r[high * 4 + j])),
         ]
         return tirx.SeqStmt([*products, *(sums if self.tile.bytes else [])])
 
@@ -84,11 +84,6 @@ class Mma(Warps):
             for b in range(self.columns // STEP)
             for half in range(2)
         ]
-
-
-def _add_bytes(s: Expr, to: Expr, word: Expr) -> Stmt:
-    """Add the four bytes of a word to a sum."""
-    return run("dp4a_u8", at(s, to), word, 0x01010101)
 
 
 def rule() -> Tiles:

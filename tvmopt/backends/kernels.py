@@ -178,7 +178,6 @@ def _with_aligned_spills(func: tirx.PrimFunc, vector_bytes: int) -> tirx.PrimFun
     asked for that before; and vectors across two cache lines cost up to a third of a kernel's time. So every frame,
     a parallel loop's too, has a vector whose address is taken, by an instruction that does nothing with it.
     """
-    import tvm_ffi
     from tvm import tirx
 
     def aligned(body: tirx.Stmt) -> tirx.Stmt:
@@ -187,11 +186,9 @@ def _with_aligned_spills(func: tirx.PrimFunc, vector_bytes: int) -> tirx.PrimFun
         return tirx.SeqStmt([_on_stack(tirx.AllocBuffer(vector)), tirx.Evaluate(taken), body])
 
     def parallel(loop: tirx.For) -> tirx.For:
-        if loop.kind != tirx.ForKind.PARALLEL:
-            return loop
         return tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, aligned(loop.body))
 
-    return func.with_body(aligned(tvm_ffi.structural_map(func.body, (tirx.For, parallel))))
+    return func.with_body(aligned(tasks.replaced(func, parallel).body))
 
 
 def keep_on_stack(stack_bytes: int) -> tvm.transform.Pass:

@@ -17,7 +17,7 @@ def serial(func: tirx.PrimFunc) -> tirx.PrimFunc:
     """``for i in parallel(n)``  ->  ``for i in range(n)``"""
     from tvm import tirx
 
-    return _replaced(func, lambda loop: tirx.For(loop.loop_var, loop.min, loop.extent, tirx.ForKind.SERIAL, loop.body))
+    return replaced(func, lambda loop: tirx.For(loop.loop_var, loop.min, loop.extent, tirx.ForKind.SERIAL, loop.body))
 
 
 def split(func: tirx.PrimFunc, threads: int) -> tirx.PrimFunc:
@@ -38,7 +38,7 @@ def split(func: tirx.PrimFunc, threads: int) -> tirx.PrimFunc:
         shared = tirx.For(task, 0, count, tirx.ForKind.PARALLEL, body)
         return tirx.SeqStmt([tirx.Bind(count, tirx.IntImm("int32", ceil(extent / step))), shared])
 
-    return _replaced(func, tasks)
+    return replaced(func, tasks)
 
 
 def step_of(extent: int, threads: int) -> int:
@@ -57,7 +57,7 @@ def _longest(extent: int, step: int, threads: int) -> int:
     return (ceil(tasks / threads) - 1) * step + last
 
 
-def _replaced(func: tirx.PrimFunc, change: Any) -> tirx.PrimFunc:
+def replaced(func: tirx.PrimFunc, change: Any) -> tirx.PrimFunc:
     """``func`` with its parallel loops changed."""
     import tvm_ffi
     from tvm import tirx

@@ -33,13 +33,10 @@ def grant(mod: tvm.ir.IRModule, target: Target, threads: int) -> tvm.ir.IRModule
         return threads if threads > 1 and cycles(func, target) >= WORTH else 1
 
     granted = {
-        gv: func.with_attr("tvmopt.threads", number(func))
+        gv: func.with_attr("tvmopt.threads", number(func)) if isinstance(func, PrimFunc) else func
         for gv, func in mod.functions.items()
-        if isinstance(func, PrimFunc)
     }
-    mod = tvm.ir.IRModule(dict(mod.functions), attrs=mod.attrs)
-    mod.update(tvm.ir.IRModule(granted))
-    return mod
+    return tvm.ir.IRModule(granted, attrs=mod.attrs)
 
 
 def cycles(func: PrimFunc, target: Target) -> float:

@@ -19,7 +19,7 @@ from ..abi import ABI, check_seal
 from ..errors import ArtifactError, InputError
 from ..model import TensorSpec
 
-_LINE = 64
+LINE = 64
 """Bytes of a cache line."""
 
 
@@ -145,7 +145,7 @@ class Library:
         """
         call = SimpleNamespace()
         self._prepare(call)
-        results, kept = self._fill(call, inputs, partial(aligned, _LINE))
+        results, kept = self._fill(call, inputs, partial(aligned, LINE))
 
         call.kept = kept
         addresses = ctypes.addressof(call.inputs), ctypes.addressof(call.outputs), call.workspace

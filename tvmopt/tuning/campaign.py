@@ -221,6 +221,8 @@ class Campaign:
         was measured so often, but not more often than that."""
         for _ in range(times):
             doubtful = [one for one in states if one.best != one.entry.start and one.measured[one.best] < times]
+            if not doubtful:
+                return
             self._measure([(state, decisions) for state in doubtful for decisions in (state.entry.start, state.best)])
 
     def _learn(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 def default(task: Task) -> Decisions:
     """The decisions of the default schedule."""
     return tuple((choice.name, choice.default) for choice in task.space)
+
+
+def size(task: Task) -> int:
+    """How many candidates there are."""
+    return math.prod(len(choice.options) for choice in task.space)
 
 
 def sample(task: Task, rng: random.Random) -> Decisions:

@@ -22,6 +22,10 @@ ARGUMENTS = 24
 """Buffers that a kernel may have."""
 
 
+_READ, _WRITTEN, _SCRATCH, _COLD = range(4)
+"""Kinds of buffers, as in ``templates/trial.c``."""
+
+
 @dataclass(frozen=True)
 class Request:
     """Check a candidate, and time it.
@@ -49,11 +53,17 @@ class Request:
 
     def text(self) -> str:
         """As the program reads it."""
-        sizes = [f"{buffer.nbytes} {1 if buffer.written else 3 * buffer.cold}" for buffer in self.buffers]
-        sizes += [f"{nbytes} 2" for nbytes in self.scratch]
+        sizes = [f"{buffer.nbytes} {_kind(buffer)}" for buffer in self.buffers]
+        sizes += [f"{nbytes} {_SCRATCH}" for nbytes in self.scratch]
         limits = f"{self.limits.seconds} {self.limits.mebibytes}"
         how = f"{self.best} {self.flush_bytes} {inputs.SETS} {len(sizes)}"
         return "\n".join([self.candidate, self.inputs, self.expected, self.result, limits, how, *sizes, ""])
+
+
+def _kind(buffer: Buffer) -> int:
+    if buffer.written:
+        return _WRITTEN
+    return _COLD if buffer.cold else _READ
 
 
 def parse(text: str) -> Result:
