@@ -41,6 +41,21 @@ def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(found[y], expected[y], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("target", "threads"), [("host", 1), ("arm/cortex-a76", 2), ("arm/cortex-m4", 1), ("cuda/sm_80", 1)]
+)
+def test_the_same_bytes_every_time(model: Path, target: str, threads: int, tmp_path: Path) -> None:
+    for name in ("once", "again"):
+        (tmp_path / name).mkdir()
+        tvmopt.compile(model, target, threads=threads).save(tmp_path / name / "model")
+    once, again = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()}
+        for name in ("once", "again")
+    )
+    assert len(once) > 0
+    assert once == again
+
+
 def test_public_names_are_those_of_the_api() -> None:
     for name in tvmopt.__all__:
         assert getattr(tvmopt, name) is getattr(api, name)

@@ -47,21 +47,22 @@ def build(
         folder = Path(name)
         source.write(made, folder, manifest)
         kernels.write_object(made.kernels, target, folder / "model_kernels.o")
-        files = ["model.c", "model_data.S", "model_kernels.o"]
-        flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-Wl,--version-script=exports", "-Wl,-z,defs", "-Wl,-S"]
+        sources, flags = ["model.c", "model_data.S"], []
         if threads > 1:
             shutil.copy(source.template("parallel.c"), folder)
-            files.append("parallel.c")
-            flags += ["-pthread", f"-DTHREADS={threads}"]
+            sources.append("parallel.c")
+            flags = ["-pthread", f"-DTHREADS={threads}"]
         exports = _EXPORTS
         if simulated.subgraphs(made):
             simulated.write(made, folder)
-            files.append(simulated.FILE)
+            sources.append(simulated.FILE)
             exports = [*_EXPORTS, simulated.EXPORT]
         if programs:
             text.write(programs, folder / "model.stream.txt")
         (folder / "exports").write_text(f"{{ global: {' '.join(f'{name};' for name in exports)} local: *; }};\n")
-        link.run([*compiler, *flags, "-o", "model.so", *files, "-lm"], folder)
+        objects = ["model_kernels.o", *link.objects(compiler, sources, flags, folder)]
+        options = ["-shared", *flags, "-Wl,--version-script=exports", "-Wl,-z,defs", "-Wl,-S"]
+        link.run([*compiler, *options, "-o", "model.so", *objects, "-lm"], folder)
         if beside is not None:
             for suffix in BESIDE:
                 if (folder / f"model{suffix}").exists():

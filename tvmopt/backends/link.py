@@ -45,6 +45,18 @@ def compiler(target: Target) -> list[str]:
     )
 
 
+def objects(command: list[str], sources: list[str], flags: list[str], folder: Path) -> list[str]:
+    """Compile C and assembly of ``folder``, each to an object named after it.
+
+    By themselves, because a compiler that is to link what it compiles gives objects random names, which the linker
+    writes into the library: that should be the same bytes every time.
+    """
+    made = [f"{Path(source).stem}.o" for source in sources]
+    for source, name in zip(sources, made, strict=True):
+        run([*command, "-std=c11", "-O2", "-fPIC", *flags, "-c", "-o", name, source], folder)
+    return made
+
+
 def run(command: list[str], folder: Path) -> None:
     """Run a compiler in ``folder``; its messages are the error when it fails."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -84,10 +84,10 @@ def library(executable: relax.VMExecutable, target: Target) -> bytes:
         folder = Path(name)
         includes, check = cpu.check(target, "model")
         (folder / "check.c").write_text(_CHECK.format(includes=includes, check=check))
+        checked = link.objects(compiler, ["check.c"], [], folder)
 
         def shared(output: str, objects: list[str], options: list[str] | None = None) -> None:
-            flags = ["-std=c11", "-O2", "-shared", "-fPIC", *(options or [])]
-            link.run([*compiler, *flags, "-o", output, "check.c", *objects, "-lm"], folder)
+            link.run([*compiler, "-shared", *(options or []), "-o", output, *checked, *objects, "-lm"], folder)
 
         executable.export_library(str(folder / "model.so"), fcompile=shared)
         return (folder / "model.so").read_bytes()

@@ -93,9 +93,9 @@ def parts(target: Target, threads: int, folder: Path) -> tuple[Path, ...]:
 
     if threads == 1:
         return ()
-    options = ["-std=c11", "-O2", "-fPIC", f"-DTHREADS={threads}", "-c", "-o", "parallel.o"]
-    compilers.run([*compilers.compiler(target), *options, str(source.template("parallel.c"))], folder)
-    return (folder / "parallel.o",)
+    pool = [str(source.template("parallel.c"))]
+    (made,) = compilers.objects(compilers.compiler(target), pool, [f"-DTHREADS={threads}"], folder)
+    return (folder / made,)
 
 
 def link(command: list[str]) -> None:
