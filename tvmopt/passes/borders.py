@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..quant.regions import Border, Conv
 from ..quant.slicing import centered
-
-if TYPE_CHECKING:
-    from .channels import Known
+from .known import Known
 
 BYTES = 4
 """Of an element of a border; those of a weight are one."""

@@ -10,7 +10,8 @@ from tvm import relax
 from tvm.ir import GenericConst
 
 from ..quant.relax_form.scope import Expr, constant, op_name, static_shape
-from .channels import Effect, Known, join, opaque
+from .channels import Effect, join, opaque
+from .known import Known
 from .moves import RESHAPES
 
 Bounds = tuple[int, int, int]

@@ -16,9 +16,10 @@ from ..quant.relax_form import from_function, to_function
 from ..quant.relax_form.scope import Expr, Var, op_name, static_shape
 from . import moves
 from .channel_moves import Kept, effect_of_move, on_fewer
-from .channels import Effect, Known, effect, opaque, with_constant_operand
+from .channels import Effect, effect, opaque, with_constant_operand
 from .fewer_channels import on_fewer_channels, retyped
 from .graph import Graph, Rewriter, operands, substitute
+from .known import Known
 
 
 @dataclass(frozen=True, eq=False)

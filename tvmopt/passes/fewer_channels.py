@@ -12,8 +12,9 @@ from ..quant.relax_form.scope import Expr, Var
 from ..quant.relax_form.write import composite
 from ..quant.slicing import centered, depthwise_sliced, is_depthwise, sliced
 from .borders import border, same_everywhere
-from .channels import Effect, Known
+from .channels import Effect
 from .graph import substitute
+from .known import Known
 
 
 def on_fewer_channels(region: Region, how: Effect, outputs: np.ndarray, inputs: np.ndarray, x: Known) -> Region:
