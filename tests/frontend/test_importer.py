@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from tvm import relax
 
 from tests.frontend.runs import compare, model, names
 from tvmopt import frontend
 from tvmopt.errors import UnsupportedError
+from tvmopt.passes import pipeline
 
 
 def renamed(proto, names):
@@ -40,6 +42,20 @@ def test_variables_have_the_names_of_the_values():
     assert names(loaded, "dequantize") == ["model/d;x", "out.put"]
     assert names(loaded, "nn.relu") == ["relu.out:0"]
     assert [spec.name for spec in (*loaded.inputs, *loaded.outputs)] == ["in.put/x:0", "out.put"]
+
+
+@pytest.mark.parametrize("value", ["x", "a", "b", "c", "d", "y"])
+def test_values_may_be_called_as_functions_are(value):
+    body = """g (float[2,3] x) => (float[2,3] y) <float s = {0.05}, uint8 z = {3}> {
+        a = QuantizeLinear(x, s, z)
+        b = DequantizeLinear(a, s, z)
+        c = Sigmoid(b)
+        d = QuantizeLinear(c, s, z)
+        y = DequantizeLinear(d, s, z)
+    }"""
+    loaded = compare(renamed(model(body), {value: "main"}))
+    assert "main" in [var.name for var in relax.analysis.all_vars(loaded.mod["main"])]
+    assert pipeline.run(loaded).mod["main"].params[0].name == ("main" if value == "x" else "x")
 
 
 def test_outputs_of_one_node():

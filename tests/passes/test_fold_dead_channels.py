@@ -242,6 +242,17 @@ def test_columns_of_a_product_of_rows_go():
     check(g, g.fake(out, y(9.0)), removed={q: 2})
 
 
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_residual_of_rows_keeps_columns_that_the_other_side_has(swap):
+    g = Qdq()
+    x = g.input((1, 5, 6), X)  # its channels are on axis 1, those of the product on axis 2
+    q = g.quantize(g.node("MatMul", x, g.weight(weight((6, 6), range(2), axis=1), W)), y(0.3))
+    sides = [x, g.dequantize(q, y(0.3))]
+    added = g.fake(g.node("Add", *(sides[::-1] if swap else sides)), y(0.6))
+    out = g.node("MatMul", added, g.weight(weight((6, 4), (0, 1)), W))
+    check(g, g.fake(out, y(9.0)), removed={})
+
+
 def test_a_tensor_keeps_one_channel():
     g, q, out = pair(5, (0, 0, 0, 0), dead=range(6))
     check(g, out, removed={q: 5})

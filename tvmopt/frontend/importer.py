@@ -138,7 +138,7 @@ class Importer:
     def _bind(self, value: ir.Value, expr: Any) -> None:
         """Give a computed tensor a variable of its ONNX name; shapes and constants stay as they are."""
         if isinstance(expr, tvm.ir.Call | relax.TupleGetItem) and not isinstance(expr.ty, relax.ShapeType):
-            expr = self._bb.emit(expr, name_hint=str(value.name))
+            expr = self._bb.emit(expr, name_hint="value")  # _Rename gives it its own, which may be a function's, "main"
         if isinstance(expr, relax.Var):
             self._names.setdefault(expr.name, str(value.name))
         self._exprs[value] = expr

@@ -175,7 +175,9 @@ def _(region: Binary, shape: tuple[int, ...], *inputs: Known) -> Effect:
     """Known where both operands are, and where one factor is zero."""
     places = [x.axis + len(shape) - len(x.shape) for x in inputs]
     axis = next((at for x, at in zip(inputs, places, strict=True) if at >= 0 and len(x.mask) == shape[at]), None)
-    if axis is None:
+    if axis is None or any(
+        at != axis and _length(x, axis - len(shape)) > 1 for x, at in zip(inputs, places, strict=True)
+    ):
         return opaque(shape, region.y.dtype, len(inputs), "its operands' channels are on different axes")
     operands = [*inputs] if region.constant is None else [*inputs, _constant(region.constant, axis - len(shape))]
     labels, masks, zeros = [], [], []
@@ -189,6 +191,11 @@ def _(region: Binary, shape: tuple[int, ...], *inputs: Known) -> Effect:
     mask = masks[0] & masks[1] | (zeros[0] | zeros[1] if region.op == "mul" else False)
     values = reference.run(region, *(x.filled() for x in inputs)) if mask.any() else None
     return Effect(Known(shape, region.y.dtype, axis, mask, values), labels[: len(inputs)])
+
+
+def _length(x: Known, axis: int) -> int:
+    """Of a tensor that is broadcast, along an axis from the end."""
+    return x.shape[axis] if -axis <= len(x.shape) else 1
 
 
 def with_constant_operand(region: Binary, inputs: Sequence[Known]) -> tuple[Binary, list[int]]:

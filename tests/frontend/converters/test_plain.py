@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.frontend.runs import by_onnxruntime, by_tvm, compare, model
+from tests.frontend.runs import by_onnxruntime, by_tvm, compare, model, ops
 from tvmopt import frontend
 from tvmopt.errors import ModelError, UnsupportedError
 
@@ -54,6 +54,18 @@ def test_mod_of_floats(fmod):
 def test_power_of_other_types():
     proto = model("g (int32[4] a, float[4] b) => (int32[4] y, float[4] z) { y = Pow(a, a) z = Pow(b, a) }")
     same(proto, a=np.int32([1, 2, 3, 9]), b=np.float32([1, 2, 3, 0.5]))
+
+
+@pytest.mark.parametrize("exponent", [2, 3, 4, 5, -1])
+def test_power_by_a_constant(exponent, capfd):
+    proto = model("g (float[2,3] x) => (float[2,3] y) { y = Pow(x, c) }", {"c": np.float32([exponent])})
+    loaded = compare(proto)
+    assert ops(loaded) == (["multiply"] * (exponent - 1) if exponent in (2, 3, 4) else ["power"])
+    assert exponent == 5 or capfd.readouterr().err == ""  # TVM warns of larger powers
+
+
+def test_power_by_a_constant_of_more_dimensions():
+    compare(model("g (float[3] x) => (float[1,3] y) { y = Pow(x, c) }", {"c": np.float32([[2]])}))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint32"])

@@ -124,13 +124,21 @@ def _one_hot(call: Call) -> Any:
     return op.where(hot, call.bb.normalize(on), call.bb.normalize(off))
 
 
+_PRODUCTS = (2, 3, 4)
+"""Powers that are products: a GPU's power of negative numbers is NaN, and libm's takes long."""
+
+
 def _pow(call: Call) -> Any:
     """The result has the type of the base; a power of integers is computed in float64 and rounded."""
     base, exponent = call.inputs[0], call.inputs[1]
     dtype = dtype_of(base)
-    if "float" in dtype:
-        return op.power(base, cast(call, exponent, dtype))
-    return op.astype(op.round(op.power(cast(call, base, "float64"), cast(call, exponent, "float64"))), dtype)
+    if "float" not in dtype:
+        return op.astype(op.round(op.power(cast(call, base, "float64"), cast(call, exponent, "float64"))), dtype)
+    if isinstance(exponent, GenericConst) and exponent.ty.ndim <= base.ty.ndim:
+        values = exponent.value.numpy().reshape(-1)
+        if len(values) == 1 and values[0] in _PRODUCTS:
+            return functools.reduce(lambda x, y: call.bb.normalize(op.multiply(x, y)), [base] * int(values[0]))
+    return op.power(base, cast(call, exponent, dtype))
 
 
 def _prelu(call: Call) -> Any:

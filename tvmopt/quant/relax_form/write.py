@@ -51,7 +51,8 @@ def composite(
         with builder.dataflow():
             result = builder.emit_output(write(builder), name_hint=name)
         builder.emit_func_output(result)
-    return builder.finalize()["main"]
+    (function,) = builder.finalize().functions.values()  # of another name where the result is called "main"
+    return function
 
 
 def dequantized(x: Expr, p: QParams) -> Expr:
