@@ -16,6 +16,7 @@ from tvmopt.api.common import grouped
 from tvmopt.errors import ArtifactError, InputError, ModelError, TargetError, UnsupportedError
 from tvmopt.peers.onnxruntime import Session
 
+from .frontend.runs import model as parse
 from .report.models import Graph, residual
 
 FEEDS = {"x": np.random.default_rng(3).uniform(-2.6, 2.5, (1, 3, 6, 6)).astype(np.float32)}
@@ -94,6 +95,22 @@ def test_inputs_and_outputs_are_floats_or_bytes() -> None:
 def test_kernels_are_objects_or_c() -> None:
     with pytest.raises(InputError, match="emit is 'rust', none of 'object', 'c', 'tosa-mlir'"):
         tvmopt.compile(demo.INT8_MODEL, emit="rust")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["", "Net", "9net", "my-net", "net.a", "x y", "main", "parallel"])
+def test_names_that_c_would_not_take(name: str) -> None:
+    with pytest.raises(InputError, match=f"the name '{name}' is "):
+        tvmopt.compile(demo.INT8_MODEL, "arm/cortex-m4", name=name)
+
+
+def test_what_is_not_called_from_c_has_no_name_there() -> None:
+    found = parse("g (float[8] x) => (float[3] y) <int64[1] k = {3}> { y, i = TopK(x, k) }")
+    with pytest.raises(
+        UnsupportedError, match=r"what needs TVM to run \(.*\) is not called from C, so it has no name 'a'"
+    ):
+        tvmopt.compile(found, name="a")
+    with pytest.raises(UnsupportedError, match="code for cuda/sm_80 is not called from C, so it has no name 'a'"):
+        tvmopt.compile(demo.INT8_MODEL, "cuda/sm_80", name="a")
 
 
 def test_inputs_and_outputs_are_a_caller_s_or_in_the_workspace() -> None:

@@ -60,7 +60,8 @@ print(f"{board.manifest['target']}: {len(images)} images, all bits equal to this
 #
 # The artifact is a folder. An application takes `model.h` and `model.c`, the kernels `model_kernels.o` and the weights
 # `model_weights.bin` with `model_data.S`, which places them in flash. The rest is a small project that runs the model
-# by itself: startup code, linker script, `main.c` and Makefile.
+# by itself: startup code, linker script, `main.c` and Makefile. Where a program has several models, each gets a name:
+# `compile(..., name="digits")` makes `digits.h` and `tvmopt_digits_run`.
 
 # %%
 microcontroller = tvmopt.compile(model, "arm/cortex-m4")

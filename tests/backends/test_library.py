@@ -26,6 +26,31 @@ def build(model: Model, folder: Path, target: str = "host") -> Library:
     return Library(path)
 
 
+def test_two_models_in_one_program(tmp_path: Path) -> None:
+    """Each is linked by its own name; and opened as any other."""
+    host, x = targets.get("host"), np.arange(8, dtype="int8")
+    for name, kernel in (("first", negate), ("second", mirror)):
+        made = make_model(lambda emit, x, kernel=kernel: emit(kernel, x), x=((8,), "int8"))
+        path = tmp_path / f"{name}.so"
+        path.write_bytes(library.build(made, host, {}, beside=path, name=name))
+        assert np.array_equal(Library(path).run({"x": x})["y0"], -x if kernel is negate else x[::-1])
+    (tmp_path / "both.c").write_text(
+        '#include <stdio.h>\n#include "first.h"\n#include "second.h"\n'
+        "int main(void) {\n"
+        "  _Alignas(64) static char memory[1 << 16];\n"
+        "  signed char x[8] = {0, 1, 2, 3, 4, 5, 6, 7}, y[8], z[8];\n"
+        "  const void *const given[] = {x};\n"
+        "  void *const first[] = {y}, *const second[] = {z};\n"
+        "  if (tvmopt_first_run(given, first, memory) || tvmopt_second_run(given, second, memory)) return 1;\n"
+        '  printf("%d %d\\n", y[7], z[7]);\n'
+        "}\n"
+    )
+    command = [*link.compiler(host), "-std=c11", "-Wall", "-Werror", "-o", "both", "both.c", "first.so", "second.so"]
+    subprocess.run([*command, "-Wl,-rpath,."], cwd=tmp_path, check=True)
+    done = subprocess.run(["./both"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "-7 0\n"
+
+
 def scale(x: te.Tensor, w: te.Tensor) -> te.Tensor:
     """x [N, K] float32, w [K] -> x * w."""
     return te.compute(x.shape, lambda i, k: x[i, k] * w[k], name="scale")

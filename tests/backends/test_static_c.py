@@ -161,6 +161,38 @@ def test_saved_project_builds_and_runs(tmp_path: Path) -> None:
     assert 0 < int(done.stderr) < 1000, "ticks of the second call"
 
 
+def test_two_models_in_one_program(tmp_path: Path) -> None:
+    board = targets.get("arm/cortex-m4")
+    for name, kernel in (("first", negate), ("second", mirror)):
+        model = make_model(lambda emit, x, kernel=kernel: emit(kernel, x), x=((8,), "int8"))
+        artifact = backends.build(model, board, name=name)
+        x = np.arange(8, dtype="int8")
+        assert np.array_equal(artifact.run({"x": x})["y0"], -x if kernel is negate else x[::-1])
+        artifact.save(tmp_path)
+    (tmp_path / "both.c").write_text(
+        '#include "first.h"\n#include "second.h"\n'
+        "int32_t both(const void *const *x, void *const *y, void *const *z);\n"
+        "int32_t both(const void *const *x, void *const *y, void *const *z) {\n"
+        "  static uint8_t first[TVMOPT_FIRST_WORKSPACE_BYTES + 1], second[TVMOPT_SECOND_WORKSPACE_BYTES + 1];\n"
+        "  return tvmopt_first_run(x, y, first) + tvmopt_second_run(x, z, second);\n"
+        "}\n"
+    )
+    flags = [static_c.COMPILER, *static_c.flags(board), "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    files = [f"{name}{part}" for name in ("first", "second") for part in (".c", "_data.S", "_kernels.o")]
+    run([*flags, "-std=c11", "-nostdlib", "-r", "-o", "all.o", "both.c", *files], cwd=tmp_path)
+
+
+@pytest.mark.parametrize("standard", ["c++98", "c++20"])
+def test_header_in_cpp(standard: str, tmp_path: Path) -> None:
+    board = targets.get("arm/cortex-m4")
+    static_c.build(make_model(lambda emit, x: emit(negate, x), x=((8,), "int8")), board, tmp_path, {})
+    (tmp_path / "use.cpp").write_text('#include "model.h"\nunsigned use() { return tvmopt_model_describe()->abi; }\n')
+    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    if standard == "c++98":
+        strict.append("-Wno-long-long")  # of the compiler's own stdint.h
+    run(["arm-none-eabi-g++", f"-std={standard}", *strict, "-c", "use.cpp"], cwd=tmp_path)
+
+
 def test_threads_are_refused() -> None:
     board = targets.get("arm/cortex-m4")
     model = make_model(lambda emit, x: emit(negate, x), x=((8,), "int8"))

@@ -68,8 +68,10 @@ def test_compile_to_c(tmp_path: Path) -> None:
         "--io-memory",
         "workspace",
         "--compress-weights",
+        "--name",
+        "digits",
     )
-    assert {"model.h", "model.c", "model_kernels.c", "model_data.S"} <= {
+    assert {"digits.h", "digits.c", "digits_kernels.c", "digits_data.S"} <= {
         path.name for path in (tmp_path / "m4").iterdir()
     }
 

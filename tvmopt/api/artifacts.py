@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..abi import NAME, check_name
 from ..errors import InputError
 from ..model import Model
 from .common import check_threads, grouped, name_of, stage
@@ -46,6 +47,7 @@ def compile(
     emit: Emit = "object",
     io_memory: IoMemory = "caller",
     compress_weights: bool = False,
+    name: str = NAME,
     records: str | PathLike[str] | None = None,
 ) -> Artifact:
     """Compile a model for a target.
@@ -65,6 +67,8 @@ def compile(
                used again for other tensors.
     compress_weights : store a microcontroller's weights without their zeros where that saves flash. They are unpacked
                tile by tile in every inference. Never changes a result bit.
+    name     : of the model in C, where its functions are ``tvmopt_<name>_run`` and so on: several models in one program
+               need different names.
     records  : what ``tune`` wrote, or a file of ``tvmopt records export``: kernels found there get their fastest
                schedules. Without it, and for other kernels, those that tvmopt ships do. Never changes a result bit.
 
@@ -88,6 +92,7 @@ def compile(
         raise InputError(f"emit is '{emit}', none of 'object', 'c', 'tosa-mlir'")
     if io_memory not in ("caller", "workspace"):
         raise InputError(f"io_memory is '{io_memory}', neither 'caller' nor 'workspace'")
+    check_name(name)
     loaded = as_model(model)
     frontend.require_static(loaded)
     regions, programs = grouped(loaded, found, sparsity, io), None
@@ -100,7 +105,7 @@ def compile(
     lowered = lowered.replace(tuned=tuple(tuned.used.values()))
     with stage(f"generating code for {found.name}", loaded.source):
         options = backends.Embedded(emit, io_memory, compress_weights)
-        return backends.build(lowered, found, threads, options, programs, partial(_here, regions, sparsity))
+        return backends.build(lowered, found, threads, options, programs, partial(_here, regions, sparsity), name)
 
 
 def open(path: str | PathLike[str]) -> Artifact:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from ..abi import NAME
 from ..errors import DependencyError, UnsupportedError
 from ..model import Model
 from ..quant.subgraphs import Op
@@ -76,6 +77,11 @@ def _require_npu() -> None:
         raise DependencyError("targets with an Ethos-U need Vela and tosa-tools: the extra 'npu'", hint=install)
 
 
+def _require_no_name(name: str, what: str) -> None:
+    if name != NAME:
+        raise UnsupportedError(f"{what} is not called from C, so it has no name '{name}' there")
+
+
 def build(
     model: Model,
     target: Target,
@@ -83,6 +89,7 @@ def build(
     options: Embedded = DEFAULT,
     programs: Offloaded | None = None,
     here: Here | None = None,
+    name: str = NAME,
 ) -> Artifact:
     """Compile a lowered model.
 
@@ -95,10 +102,12 @@ def build(
     options  : how a model for a microcontroller is written.
     programs : what the target's accelerator does (see ``offload``).
     here     : the same model lowered for this machine, where it runs when an accelerator cannot be emulated.
+    name     : of the model in C.
 
     Raises DependencyError without a C compiler for the target, or a CUDA one for a GPU; UnsupportedError for threads or
     symbolic shapes on a microcontroller, for a model larger than its memory, for a microcontroller's options on any
-    other target, for TOSA text without an Ethos-U, and where the host of an accelerator would need TVM at run time.
+    other target, for TOSA text without an Ethos-U, for a name where C is not what calls the model, and where the host
+    of an accelerator would need TVM at run time.
     """
     from . import cuda, emulated, library, static_c, vm
 
@@ -116,11 +125,11 @@ def build(
 
             assert programs is not None
             assert here is not None
-            artifact.build(model, target, path, facts, options, programs)
-            manifest = artifact.manifest_of(path)
+            artifact.build(model, target, path, facts, options, programs, name)
+            manifest = artifact.manifest_of(path, name)
             return Artifact(path, folder, partial(artifact.OnThisMachine, model, here, programs, manifest))
-        static_c.build(model, target, path, facts, options)
-        return Artifact(path, folder, emulated.engine(path, model, target, facts))
+        static_c.build(model, target, path, facts, options, name=name)
+        return Artifact(path, folder, emulated.engine(path, model, target, facts, name))
     if options.chosen:
         reason = f"{options.chosen[0]} is for microcontrollers, and {target.name} is none"
         raise UnsupportedError(reason, file=model.source)
@@ -128,15 +137,17 @@ def build(
         facts["accelerator"] = {"subgraphs": list(programs), "host_reasons": model.host_reasons}
     path = Path(folder.name) / "model.so"
     if target.cuda is not None:
+        _require_no_name(name, f"code for {target.name}")
         path.write_bytes(cuda.build(model, target, facts))
         return Artifact(path, folder)
     load = None
     try:
-        data = library.build(model, target, facts, threads, path, programs)
+        data = library.build(model, target, facts, threads, path, programs, name)
         load = emulated.engine(path, model, target, facts)
     except UnsupportedError as reason:
         if programs:
             raise
+        _require_no_name(name, f"what needs TVM to run ({reason.reason})")
         log.info("%s: %s; using TVM's virtual machine", model.source, reason.reason)
         data = vm.build(model, target, facts | {"backend": "vm"})
     path.write_bytes(data)

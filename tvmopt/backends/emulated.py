@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..abi import NAME
 from ..errors import DependencyError
 from ..model import Model
 from ..runtime.emulator import Emulated
@@ -17,17 +18,19 @@ from ..target import Target
 from . import cpu, link, source, static_c
 
 
-def engine(path: Path, model: Model, target: Target, manifest: dict[str, Any]) -> Callable[[], Emulated] | None:
+def engine(
+    path: Path, model: Model, target: Target, manifest: dict[str, Any], name: str = NAME
+) -> Callable[[], Emulated] | None:
     """What runs the artifact ``path`` here, where this machine cannot and the target names an emulator."""
     if target.emulator is None or cpu.architecture(target) == platform.machine():
         return None
     if target.backend == "static_c":
-        return partial(bare_metal, path, path.parent / "firmware", model, target)
+        return partial(bare_metal, path, path.parent / "firmware", model, target, name)
     return partial(linux, path, path.parent, model, target, target.emulator.command, manifest)
 
 
-def bare_metal(path: Path, folder: Path, model: Model, target: Target) -> Emulated:
-    """Run the project ``path``, which it copies to ``folder`` and builds there.
+def bare_metal(path: Path, folder: Path, model: Model, target: Target, name: str) -> Emulated:
+    """Run the project ``path`` of a model of this name in C, which it copies to ``folder`` and builds there.
 
     Raises DependencyError without the compiler.
     """
@@ -39,7 +42,7 @@ def bare_metal(path: Path, folder: Path, model: Model, target: Target) -> Emulat
     shutil.copytree(path, folder)
     link.run(["make", "--silent"], folder)
     command = [*static_c.emulator(target), str(folder / "firmware.elf")]
-    manifest = json.loads((path / "model_manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((path / f"{name}_manifest.json").read_text(encoding="utf-8"))
     return Emulated(command, manifest, model.inputs, model.outputs)
 
 

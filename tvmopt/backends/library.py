@@ -20,7 +20,7 @@ from .systolic import text
 # Kernel buffers up to this size stay on the stack: accumulator tiles that should live in registers.
 STACK_BYTES = 4096
 
-_EXPORTS = ["tvmopt_model_describe", "tvmopt_model_check", "tvmopt_model_run"]
+_FUNCTIONS = ("describe", "check", "run")
 
 
 def build(
@@ -30,6 +30,7 @@ def build(
     threads: int = 1,
     beside: Path | None = None,
     programs: Mapping[str, Program] | None = None,
+    name: str = abi.NAME,
 ) -> bytes:
     """Compile a lowered model; returns the file.
 
@@ -37,35 +38,39 @@ def build(
     threads  : that one call uses; the library has workers of its own if there is more than one.
     beside   : where to write, with suffixes of their own, what else there is for people: ``BESIDE``.
     programs : command streams of a systolic array, for each of its subgraphs.
+    name     : of the model in C. Loaders find the functions by the usual name, too; a program that is linked with
+               several libraries finds each by its own.
 
     Raises UnsupportedError for a model that is not static, DependencyError without a C compiler.
     """
     compiler = link.compiler(target)
     alignment = max(16, target.vector_bytes)
-    made = image.make(model, target, "model", alignment=alignment, stack_bytes=STACK_BYTES, threads=threads)
-    with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
-        folder = Path(name)
+    made = image.make(model, target, name, alignment=alignment, stack_bytes=STACK_BYTES, threads=threads)
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as temporary:
+        folder = Path(temporary)
         source.write(made, folder, manifest)
-        kernels.write_object(made.kernels, target, folder / "model_kernels.o")
-        sources, flags = ["model.c", "model_data.S"], []
+        kernels.write_object(made.kernels, target, folder / f"{name}_kernels.o")
+        sources, flags = [f"{name}.c", f"{name}_data.S"], []
         if threads > 1:
             shutil.copy(source.template("parallel.c"), folder)
             sources.append("parallel.c")
             flags = ["-pthread", f"-DTHREADS={threads}"]
-        exports = _EXPORTS
+        own, usual = ([f"tvmopt_{called}_{function}" for function in _FUNCTIONS] for called in (name, abi.NAME))
+        exports = [*{*own, *usual}]
         if simulated.subgraphs(made):
             simulated.write(made, folder)
             sources.append(simulated.FILE)
-            exports = [*_EXPORTS, simulated.EXPORT]
+            exports.append(simulated.EXPORT)
         if programs:
-            text.write(programs, folder / "model.stream.txt")
+            text.write(programs, folder / f"{name}.stream.txt")
         (folder / "exports").write_text(f"{{ global: {' '.join(f'{name};' for name in exports)} local: *; }};\n")
-        objects = ["model_kernels.o", *link.objects(compiler, sources, flags, folder)]
-        options = ["-shared", *flags, "-Wl,--version-script=exports", "-Wl,-z,defs", "-Wl,-S"]
+        objects = [f"{name}_kernels.o", *link.objects(compiler, sources, flags, folder)]
+        same = [] if name == abi.NAME else [f"-Wl,--defsym={a}={b}" for a, b in zip(usual, own, strict=True)]
+        options = ["-shared", *same, *flags, "-Wl,--version-script=exports", "-Wl,-z,defs", "-Wl,-S"]
         link.run([*compiler, *options, "-o", "model.so", *objects, "-lm"], folder)
         if beside is not None:
             for suffix in BESIDE:
-                if (folder / f"model{suffix}").exists():
-                    shutil.copy(folder / f"model{suffix}", beside.with_suffix(suffix))
+                if (folder / f"{name}{suffix}").exists():
+                    shutil.copy(folder / f"{name}{suffix}", beside.with_suffix(suffix))
         library = (folder / "model.so").read_bytes()
         return abi.seal(attach(library, programs) if programs else library)

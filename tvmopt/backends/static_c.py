@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..abi import NAME
 from ..model import Model
 from ..target import Target
 from . import image, kernels, portable, source
@@ -29,15 +30,17 @@ def build(
     manifest: dict[str, Any],
     options: Embedded = DEFAULT,
     external: Mapping[str, Work] | None = None,
+    name: str = NAME,
 ) -> image.Image:
     """Write a lowered model into ``folder``; returns what it is made of, for reports.
 
-    For an application: ``model.h``, ``model.c``, ``model_data.S`` (with ``model_weights.bin`` and
-    ``model_manifest.json``) and ``model_kernels.o`` (or ``.c``). Besides, where the target names an emulator, a
-    project that runs the model there: ``main.c``, ``startup.c``, ``firmware.ld`` and ``Makefile``.
+    For an application: ``<name>.h``, ``.c``, ``_data.S`` (with ``_weights.bin`` and ``_manifest.json``) and
+    ``_kernels.o`` (or ``.c``), which can be linked with models of other names. Besides, where the target names an
+    emulator, a project that runs the model there: ``main.c``, ``startup.c``, ``firmware.ld`` and ``Makefile``.
 
     manifest : what the artifact tells of itself, to which the plan of its memory is added.
     external : what subgraphs of an accelerator do to memory; their C functions are written elsewhere.
+    name     : of the model in C.
 
     Raises UnsupportedError for a model that is not static, that C cannot express, or whose workspace is larger than the
     target's memory.
@@ -45,7 +48,7 @@ def build(
     made = image.make(
         model,
         target,
-        "model",
+        name,
         alignment=_ACCELERATOR_ALIGNMENT if external else _ALIGNMENT,
         stack_bytes=_STACK_BYTES,
         threads=1,
@@ -54,7 +57,7 @@ def build(
         external=external,
     )
     source.write(made, folder, manifest)
-    written = "model_kernels.c" if options.emit == "c" else "model_kernels.o"
+    written = f"{name}_kernels.c" if options.emit == "c" else f"{name}_kernels.o"
     if options.emit == "c":
         portable.write(made, folder / written)
     else:
@@ -101,17 +104,19 @@ def _write_project(made: image.Image, folder: Path, written: str) -> None:
         folder / "Makefile",
         compiler=COMPILER,
         target=target.name,
+        name=made.name,
         kernels=written,
         flags=" ".join(flags(target)),
         run=" ".join([*emulator(target), "firmware.elf"]),
     )
+    prefix = f"TVMOPT_{made.name.upper()}"
     definitions = [
-        _array(argument, f"TVMOPT_MODEL_{argument.upper()}_BYTES + 1", region if region in board.regions else None)
+        _array(argument, f"{prefix}_{argument.upper()}_BYTES + 1", region if region in board.regions else None)
         for argument, region in zip(layout.workspaces, layout.plans, strict=True)
     ]
     values: dict[str, str | int] = {}
     for kind, places in (("input", layout.inputs), ("output", layout.outputs)):
-        macros = [f"TVMOPT_MODEL_{kind.upper()}_{i}" for i in range(len(places))]
+        macros = [f"{prefix}_{kind.upper()}_{i}" for i in range(len(places))]
         if made.options.io_memory == "caller":
             definitions += [_array(f"{kind}{i}", f"{macro}_BYTES") for i, macro in enumerate(macros)]
             addresses = [f"{kind}{i}" for i in range(len(places))]
@@ -129,6 +134,7 @@ def _write_project(made: image.Image, folder: Path, written: str) -> None:
     source.fill(
         "firmware/main.c",
         folder / "main.c",
+        name=made.name,
         definitions="\n".join(definitions),
         arguments=", ".join(arguments),
         **values,

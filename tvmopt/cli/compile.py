@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..abi import NAME
 from . import accelerator, options, terminal
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Store a microcontroller's weights without their zeros where that saves flash; costs time.",
 )
+@click.option(
+    "--name",
+    default=NAME,
+    show_default=True,
+    help="Of the model in C: its functions are tvmopt_NAME_run and so on. Several models in one program need several.",
+)
 def command(
     model: Path,
     target: str,
@@ -62,6 +69,7 @@ def command(
     emit: Emit,
     io_memory: IoMemory,
     compress_weights: bool,
+    name: str,
 ) -> None:
     """Compile a model and save the artifact."""
     from .. import api
@@ -79,6 +87,7 @@ def command(
             emit=emit,
             io_memory=io_memory,
             compress_weights=compress_weights,
+            name=name,
         )
         artifact.save(output)
     files = list(output.iterdir()) if output.is_dir() else [output]
@@ -87,5 +96,5 @@ def command(
     if found.accelerator is not None:
         for line in accelerator.lines(artifact.manifest["accelerator"]):
             click.echo(line)
-        if (output / "model_npu.c").exists():
-            click.echo("to build      model.h is its interface; model_npu.c says how to build it, with Arm's driver")
+        if (output / f"{name}_npu.c").exists():
+            click.echo(f"to build      {name}.h is its interface; {name}_npu.c says how to build it, with Arm's driver")

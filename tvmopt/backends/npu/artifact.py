@@ -34,6 +34,7 @@ def build(
     manifest: dict[str, Any],
     options: Embedded,
     parts: Mapping[str, Part],
+    name: str,
 ) -> None:
     """Write a lowered model into ``folder`` as ``static_c.build`` does, and its subgraphs as ``deploy.write`` does,
     and as MLIR text where ``options`` say so.
@@ -43,7 +44,7 @@ def build(
     facts.check_memory(model, target, parts)
     told = facts.describe(model, target, parts) | facts.compiled(parts)
     external = deploy.work(parts)
-    made = static_c.build(model, target, folder, manifest | {"accelerator": told}, options, external)
+    made = static_c.build(model, target, folder, manifest | {"accelerator": told}, options, external, name)
     if parts:
         deploy.write(made, parts, folder)
     if options.emit == "tosa-mlir":
@@ -81,7 +82,7 @@ class OnThisMachine:
         return Simulated(loaded, [part.simulated() for part in self._parts.values()]) if self._parts else loaded
 
 
-def manifest_of(folder: Path) -> dict[str, Any]:
+def manifest_of(folder: Path, name: str) -> dict[str, Any]:
     """What ``build`` wrote."""
-    manifest: dict[str, Any] = json.loads((folder / "model_manifest.json").read_text(encoding="utf-8"))
+    manifest: dict[str, Any] = json.loads((folder / f"{name}_manifest.json").read_text(encoding="utf-8"))
     return manifest

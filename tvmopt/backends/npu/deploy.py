@@ -37,6 +37,7 @@ def write(image: Image, parts: Mapping[str, Part], folder: Path) -> None:
         accelerator=parts[next(iter(parts))].accelerator.config,
         compiler=static_c.COMPILER,
         flags=" ".join(static_c.flags(image.target)),
+        name=image.name,
         prefix=prefix,
         kernels=f"{image.name}_kernels.{'c' if image.options.emit == 'c' else 'o'}",
         entry=f"tvmopt_{image.name}_run",

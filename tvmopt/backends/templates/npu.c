@@ -5,7 +5,7 @@
  *
  * For an application, in this folder, since the .S files include the .bin ones:
  *     ${compiler} ${flags} -std=gnu11 -Os -I DRIVER/include -c \
- *         model.c model_data.S ${prefix}.c ${prefix}.S
+ *         ${name}.c ${name}_data.S ${prefix}.c ${prefix}.S
  * Link these objects, ${kernels}, and the driver, built for an ${accelerator}. The application calls ethosu_init()
  * before ${entry}(), whose workspace, and the constants in these files, have to be in memory that the NPU reaches.
  * Where the CPU has a data cache, the driver asks the application to clean it: ethosu_flush_dcache(), and to

@@ -5,7 +5,7 @@ enum tvmopt_status {
   TVMOPT_OK = 0,
   TVMOPT_CPU = 1,         /* this CPU lacks an instruction set that the model was compiled for */
   TVMOPT_WORKSPACE = 2,   /* the workspace is null or not aligned */
-  TVMOPT_ACCELERATOR = 3, /* the accelerator failed, or there is none */
+  TVMOPT_ACCELERATOR = 3 /* the accelerator failed, or there is none */
 };
 
 /* An input or output. Elements are in row-major order. Real value = (element - zero_point) * scale. */

@@ -7,7 +7,7 @@
  */
 #include <stdint.h>
 
-#include "model.h"
+#include "${name}.h"
 
 #ifndef INPUT
 #define INPUT "/dev/stdin"
@@ -82,7 +82,7 @@ int main(void) {
       return 0;
     }
     systick[2] = 0;
-    const int32_t status = tvmopt_model_run(${arguments});
+    const int32_t status = tvmopt_${name}_run(${arguments});
     elapsed = 0xFFFFFF - systick[2];
     if (status != TVMOPT_OK) return 1;
     for (uint32_t i = 0; i < ${outputs_count}; ++i) transfer(SYS_WRITE, out, outputs[i], output_bytes[i]);
