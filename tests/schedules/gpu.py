@@ -40,6 +40,7 @@ class Kernel:
         for param, memory in zip(func.params, arguments, strict=True):
             self.values[param] = memory
         self.run(func.body)
+        self.grid.finish()
 
     def run(self, stmt: tirx.Stmt) -> None:
         getattr(self, f"do_{type(stmt).__name__}")(stmt)
@@ -98,6 +99,9 @@ class Kernel:
         memory = self.grid.memory[stmt.buffer]
         if isinstance(index, list):
             values = value if isinstance(value, list) else [value] * len(index)
+            if isinstance(stmt.indices[0], tirx.Ramp) and int(stmt.indices[0].stride) == 1:
+                # which is one store, whatever the address; loads become several where TVM cannot tell
+                self.grid.aligned(Pointer(memory, index[0]), min(16, len(index) * memory.data.itemsize), "a vector")
             for i, v in zip(index, values, strict=True):
                 self.grid.store(Pointer(memory, i), v)
         else:

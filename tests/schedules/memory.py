@@ -1,8 +1,9 @@
 """Memory of a GPU, and the threads of a grid that read and write it.
 
-A buffer is an array of the whole grid ("global"), of every block ("shared") or of every thread ("local"). Reading what
-another thread wrote with no barrier between, or two threads writing one element, is an error, as is reading what
-nothing wrote, or beyond a buffer.
+A buffer is an array of the whole grid ("global", or "given", which no kernel may write), of every block ("shared") or of
+every thread ("local"). It is an error to read what another thread wrote with no barrier between, or nothing wrote; to
+write what another thread read or wrote, or where a copy is under way; and to go beyond a buffer. Threads of a warp are
+not taken to run in step.
 """
 
 from __future__ import annotations
@@ -18,17 +19,22 @@ NOBODY, SEVERAL = -1, -2
 
 @dataclass(eq=False)
 class Memory:
-    """A buffer: its elements [owners, size], and who wrote and read each since the last barrier."""
+    """A buffer: its elements [owners, size], and who wrote and read each since the last barrier.
+
+    coming : whether a copy to an element is under way.
+    """
 
     name: str
     scope: str
     data: np.ndarray
     known: np.ndarray = field(init=False)
+    coming: np.ndarray = field(init=False)
     writer: np.ndarray = field(init=False)
     reader: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.known = np.full(self.data.shape, self.scope == "given")
+        self.coming = np.zeros(self.data.shape, bool)
         self.forget()
 
     def forget(self) -> None:
@@ -80,6 +86,8 @@ class Grid:
     def store(self, at: Pointer, value: Any) -> None:
         """Write the active threads' values."""
         memory, index, owner = self._checked(at)
+        assert memory.scope != "given", f"{memory.name}: a kernel writes it"
+        assert not memory.coming[owner, index].any(), f"{memory.name}: written while a copy is under way"
         value = np.broadcast_to(np.asarray(value), self.count)[self.active]
         if memory.scope in ("shared", "global"):
             me = self.thread[self.active]
@@ -96,14 +104,30 @@ class Grid:
         self.store(to, value)
         memory, index, owner = self._checked(to)
         memory.known[owner, index] = False
+        memory.coming[owner, index] = True
         me, value = self.thread[self.active], value[self.active]
 
         def arrive() -> None:
             memory.data[owner, index] = value
             memory.known[owner, index] = True
+            memory.coming[owner, index] = False
             memory.writer[owner, index] = me
 
         self.pending[-1].append(arrive)
+
+    def aligned(self, at: Pointer, size: int, what: str) -> None:
+        """Check that the active threads' addresses are multiples of so many bytes."""
+        place = np.broadcast_to(at.index, self.count)[self.active] * at.memory.data.dtype.itemsize
+        assert (place % size == 0).all(), f"{at.memory.name}: {what} at an odd address"
+
+    def warps(self, what: str) -> None:
+        """Check that all lanes of all warps are there."""
+        assert self.active.all(), f"{what} that not all lanes reach"
+        assert self.threads % 32 == 0, f"{what} in a warp of fewer lanes"
+
+    def finish(self) -> None:
+        """The end of all threads."""
+        assert not any(self.pending), "copies that nobody waited for"
 
     def chunks(self, at: Pointer, lanes: np.ndarray) -> None:
         """Count bank conflicts of 16 bytes a lane in shared memory: eight lanes at once have eight groups of banks."""

@@ -40,11 +40,10 @@ def copy16(grid: Any, to: Any, source: Any, inside: Any, otherwise: Any) -> None
     before = grid.active
     dtype = to.memory.data.dtype
     count = 16 // dtype.itemsize
-    assert (np.broadcast_to(to.index, grid.count)[before] % count == 0).all(), "cp.async to an odd address"
-    assert (np.broadcast_to(source.index, grid.count)[before & inside] % count == 0).all(), (
-        "cp.async from an odd address"
-    )
+    grid.aligned(to, 16, "cp.async")
     grid.chunks(to, before)
+    grid.active = before & inside
+    grid.aligned(source, 16, "cp.async")
     fill = np.array([otherwise], np.int32).view(dtype)
     for i in range(count):
         grid.active = before & inside
@@ -58,8 +57,8 @@ def copy16(grid: Any, to: Any, source: Any, inside: Any, otherwise: Any) -> None
 
 def ldmatrix(grid: Any, r: Any, row: Any) -> None:
     """ldmatrix.x4 (9.7.14.5.15): lane 8 i + j points to row j of matrix i; lane l gets bytes 4 (l % 4) of row l / 4."""
-    assert grid.active.all()
-    assert (np.broadcast_to(row.index, grid.count) % 16 == 0).all(), "ldmatrix from an odd address"
+    grid.warps("ldmatrix")
+    grid.aligned(row, 16, "ldmatrix")
     grid.chunks(row, grid.active)
     matrices = _read(grid, row, 16).reshape(-1, 4, 8, 4, 4)  # [warps, matrix, row, word, byte]
     words = np.ascontiguousarray(matrices[:, :, GROUP, INDEX]).view(np.int32)[..., 0]  # [warps, matrix, lane]
@@ -68,7 +67,7 @@ def ldmatrix(grid: Any, r: Any, row: Any) -> None:
 
 def mma(grid: Any, c: Any, a: Any, b: Any, right: type = np.int8) -> None:
     """mma.m16n8k32 (9.7.14.5.10), a: u8, b: s8 or u8."""
-    assert grid.active.all()
+    grid.warps("mma")
     x = _bytes(_read(grid, a, 4), np.uint8)
     w = _bytes(_read(grid, b, 2), right)
     A, B = np.zeros((len(x), 16, 32), np.int32), np.zeros((len(x), 32, 8), np.int32)
@@ -81,13 +80,13 @@ def mma(grid: Any, c: Any, a: Any, b: Any, right: type = np.int8) -> None:
 
 def row_sum(grid: Any, s: Any) -> None:
     """Two shfl.sync.bfly (9.7.9.6): every lane of four gets the sum of theirs."""
-    assert grid.active.all()
+    grid.warps("shfl")
     grid.store(s, _of_four(grid, s).reshape(-1))
 
 
 def column_sum(grid: Any, s: Any) -> None:
     """The same, then two shfl.sync.idx: lane l gets the sums of lanes l % 4 * 8 and 4 more."""
-    assert grid.active.all()
+    grid.warps("shfl")
     sums = _of_four(grid, s)
     for i in range(2):
         grid.store(_offset(s, i), sums[:, INDEX * 8 + i * 4].reshape(-1))
@@ -105,7 +104,7 @@ def mma_sp(grid: Any, c: Any, a: Any, b: Any, e: Any) -> None:
     g, or g + 8 where t is odd, and columns from 32 on where t / 2 is 1 (figures 136 and 137). ``ordered_metadata``:
     positions ascend (9.7.14.6.1).
     """
-    assert grid.active.all()
+    grid.warps("mma.sp")
     values = _bytes(_read(grid, a, 4), np.int8)
     x = _bytes(_read(grid, b, 4), np.uint8)
     word = np.broadcast_to(e, grid.count).astype(np.int64).reshape(-1, 32)
@@ -140,9 +139,8 @@ def dp4a(grid: Any, c: Any, a: Any, b: Any, right: type = np.int8) -> None:
 def move(grid: Any, to: Any, source: Any, size: int) -> None:
     """A load, or a store, of one, two or four words."""
     kinds = [end.memory.data.dtype for end in (to, source)]
-    for end, dtype in zip((to, source), kinds, strict=True):
-        where = np.broadcast_to(end.index, grid.count)[grid.active]
-        assert (where * dtype.itemsize % size == 0).all(), "a vector at an odd address"
+    for end in (to, source):
+        grid.aligned(end, size, "a vector")
         if size == 16:
             grid.chunks(end, grid.active)
     read = np.ascontiguousarray(_read(grid, source, size // kinds[1].itemsize))
