@@ -34,29 +34,27 @@ class Lines:
 
     Attributes
     ----------
+    first  : the byte at which it begins: [stages, count, chunks] of 16 bytes.
     count  : lines.
     chunks : of a line, in a stage.
-    buffer : [stages, count, chunks] of 16 elements.
     bytes  : registers for a chunk.
     """
 
+    first: int
     count: int
     chunks: int
-    buffer: Any
     bytes: Any
 
     @staticmethod
-    def of(name: str, dtype: str, count: int, chunks: int, stages: int) -> Lines:
-        """Room for so many stages."""
-        size = (stages * count * chunks * CHUNK,)
-        buffer = tirx.decl_buffer(size, dtype, f"{name}_tile", scope="shared", data_alignment=CHUNK)
+    def of(name: str, dtype: str, first: int, count: int, chunks: int) -> Lines:
+        """A factor with these elements."""
         own = tirx.decl_buffer((CHUNK,), dtype, f"{name}_bytes", scope="local", data_alignment=CHUNK)
-        return Lines(count, chunks, buffer, own)
+        return Lines(first, count, chunks, own)
 
     def at(self, slot: Expr, line: Expr, chunk: Expr) -> Expr:
-        """Where a chunk begins."""
+        """The byte at which a chunk begins."""
         turned = tirx.bitwise_xor(tirx.convert(chunk), line // (_BANKS // self.chunks) % self.chunks)
-        return ((slot * self.count + line) * self.chunks + turned) * CHUNK
+        return self.first + ((slot * self.count + line) * self.chunks + turned) * CHUNK
 
 
 class Copies:
@@ -74,28 +72,30 @@ class Copies:
             parts, tile, threads, row_channel, analyzer
         )  # fmt: skip
         chunks = tile.steps * STEP // CHUNK
-        self.x = Lines.of("x", str(parts.x.ty.dtype), tile.rows, chunks * tile.spread, tile.stages)
-        self.w = Lines.of("w", str(parts.w.ty.dtype), tile.columns, chunks, tile.stages)
-        words = (tile.stages * tile.steps * tile.columns * WORDS,)
-        self.e = tirx.decl_buffer(words, "int32", "positions_tile", scope="shared", data_alignment=CHUNK)
+        w = tile.stages * tile.rows * chunks * tile.spread * CHUNK
+        self.e = w + tile.stages * tile.columns * chunks * CHUNK
+        self.x = Lines.of("x", str(parts.x.ty.dtype), 0, tile.rows, chunks * tile.spread)
+        self.w = Lines.of("w", str(parts.w.ty.dtype), w, tile.columns, chunks)
+        # One buffer for all, since TVM's merging of several does not see that their addresses are taken.
+        self.tile_bytes = tirx.decl_buffer((tile.shared,), "uint8", "tile", scope="shared.dyn", data_alignment=CHUNK)
 
     @property
     def buffers(self) -> Sequence[Any]:
         """All of them."""
-        own = [self.x.buffer, self.x.bytes, self.w.buffer, self.w.bytes]
-        return own if self.parts.positions is None else [*own, self.e]
+        return [self.tile_bytes, self.x.bytes, self.w.bytes]
 
     def x_at(self, slot: Expr, step: Expr, row: Expr, half: Expr) -> Expr:
         """The address of half a step of a row."""
-        return at(self.x.buffer, self.x.at(slot, row, step * 2 * self.tile.spread + half))
+        return at(self.tile_bytes, self.x.at(slot, row, step * 2 * self.tile.spread + half))
 
     def w_at(self, slot: Expr, step: Expr, block: Expr, row: Expr, half: Expr) -> Expr:
         """The address of half a step of a line of a block's weights."""
-        return at(self.w.buffer, self.w.at(slot, block * STEP + row, step * 2 + half))
+        return at(self.tile_bytes, self.w.at(slot, block * STEP + row, step * 2 + half))
 
-    def e_at(self, slot: Expr, step: Expr, block: Expr, channel: Expr) -> Expr:
-        """The index of the first word of where a channel's pairs were in a step."""
-        return ((slot * self.tile.steps + step) * self.tile.columns + block * STEP + channel) * WORDS
+    def e_at(self, slot: Expr, step: Expr, block: Expr, channel: Expr, word: Expr) -> Expr:
+        """The address of a word of where a channel's pairs were in a step."""
+        line = (slot * self.tile.steps + step) * self.tile.columns + block * STEP + channel
+        return at(self.tile_bytes, self.e + (line * WORDS + word) * 4)
 
     def load(self, stage: Expr, first: Expr, batch: Expr, row_block: Expr, column_block: Expr, thread: Expr) -> Stmt:
         """Begin to copy a stage, counted from the first one; what lies beyond the factors is 0."""
@@ -122,7 +122,7 @@ class Copies:
         def positions(index: Expr) -> Stmt:
             pair, step, block = index % (STEP // 2) * 2, index // (STEP // 2) % tile.steps, index // (STEP // 2)
             block = block // tile.steps
-            to = at(self.e, self.e_at(slot, step, block, pair))
+            to = self.e_at(slot, step, block, pair, 0)
             block, step = first_block + block, stage * tile.steps + step
             exists = self._simple(tirx.all(block < parts.blocks, step < parts.steps))
             return run("copy16", to, parts.positions_at(block, pair, step), exists, ORDERED)
@@ -151,13 +151,13 @@ class Copies:
         inside, source, otherwise = guarded(element(j))
         inside = self._simple(inside)
         if not self._neighbours(source, j) or uses(inside, j):
-            zero = tirx.const(0, str(lines.buffer.dtype))
+            zero = tirx.const(0, str(lines.bytes.dtype))
             gather = lambda i: tirx.BufferStore(lines.bytes, tirx.if_then_else(exists, element(i), zero), [i])  # noqa: E731
-            return tirx.SeqStmt([loop(CHUNK, gather), run("move16", at(lines.buffer, to), at(lines.bytes, 0))])
+            return tirx.SeqStmt([loop(CHUNK, gather), run("move16", at(self.tile_bytes, to), at(lines.bytes, 0))])
         fill = int(np.full(4, otherwise or 0, np.uint8).view(np.int32)[0])
         first = [self._simple(substitute(index, {j: tirx.const(0)})) for index in source.indices]
         address = at(source.source, *first)
-        return run("copy16", at(lines.buffer, to), address, tirx.all(exists, inside), tirx.const(fill))
+        return run("copy16", at(self.tile_bytes, to), address, tirx.all(exists, inside), tirx.const(fill))
 
     def _neighbours(self, load: Expr, j: Expr) -> bool:
         """Whether the elements that are read for j = 0 to 15 are neighbours and aligned."""

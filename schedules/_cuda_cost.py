@@ -14,9 +14,6 @@ from math import ceil
 from ._common import Decisions
 from ._cuda_tile import STEP, Tile, Warps
 
-SHARED = 48 * 1024
-"""Bytes of shared memory that a block has on every GPU without asking."""
-
 _STAGES = (2, 3, 4, 8)
 
 # Of a multiprocessor, for a cycle: GA100 (NVIDIA A100 Tensor Core GPU Architecture, whitepaper, 2020; and for dp4a the
@@ -24,14 +21,31 @@ _STAGES = (2, 3, 4, 8)
 MMA, MMA_SP, DP4A = 2048, 4096, 256  # products of 8 bits; of pairs, zeros count
 _SHARED_BYTES = 128
 _GLOBAL_BYTES = 48  # from L2, each
-_HOLDS = 160 * 1024, 2048  # bytes of shared memory, threads
+_RESERVED = 1024  # bytes of shared memory that every block takes beside its own
+_THREADS, _REGISTERS = 2048, 65536
+_OTHERS = 64  # registers of a thread for anything but its sums
 
 # Estimates, most in cycles.
 _LATENCY = 700  # of a read of global memory
-_BEGIN = 1000  # until the first stage is there, and after the last one is stored
+_BEGIN = 1000  # until the first stage is there, and after the last one is stored, where no other block works meanwhile
+_BARRIER = 40  # of a stage
 _EPILOGUE = 0.08  # for an output: ten instructions for each of 128 lanes
 _EXPOSED = 0.2  # of what is done beside what takes longest
 _ANOTHER = 2500  # for a kernel that follows
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Where it is computed.
+
+    Attributes
+    ----------
+    multiprocessors : that it has.
+    shared          : bytes of shared memory that a block may have.
+    """
+
+    multiprocessors: int
+    shared: int
 
 
 @dataclass(frozen=True)
@@ -60,8 +74,8 @@ class Shape:
     macs: int = MMA
 
 
-def cycles(shape: Shape, tile: Tile, multiprocessors: int) -> float:
-    """What a tile of a shape takes on a GPU of so many multiprocessors."""
+def cycles(shape: Shape, tile: Tile, gpu: Gpu) -> float:
+    """What a tile of a shape takes."""
     warps = Warps.of(tile)
     parts = shape.batch * ceil(shape.rows / tile.rows) * ceil(shape.columns / tile.columns)
     stages = ceil(ceil(shape.steps / tile.steps) / tile.splits)
@@ -72,48 +86,54 @@ def cycles(shape: Shape, tile: Tile, multiprocessors: int) -> float:
         warps.threads // 32 * (warps.rows * step + warps.columns * weight) / _SHARED_BYTES,
         (min(tile.rows, shape.rows) * step + tile.columns * weight) / _GLOBAL_BYTES,
     )
-    stage = tile.steps * (max(needs) + _EXPOSED * (sum(needs) - max(needs)))
+    stage = tile.steps * (max(needs) + _EXPOSED * (sum(needs) - max(needs))) + _BARRIER
     epilogue = tile.rows * tile.columns * _EPILOGUE
-    holds = min(_HOLDS[0] // tile.shared, _HOLDS[1] // warps.threads)
-    turns = ceil(parts * tile.splits / (multiprocessors * holds))
+    holds = min(
+        (gpu.shared + _RESERVED) // (tile.shared + _RESERVED),
+        _THREADS // warps.threads,
+        _REGISTERS // (warps.threads * (warps.sums + _OTHERS)),
+    )
+    turns = ceil(parts * tile.splits / (gpu.multiprocessors * holds))
     waits = turns * stages * _LATENCY / (tile.stages - 1)
-    works = ceil(parts * tile.splits / multiprocessors) * (stages * stage + epilogue)
-    total = _BEGIN + max(waits, works)
+    works = ceil(parts * tile.splits / gpu.multiprocessors) * (stages * stage + epilogue)
+    total = turns * _BEGIN + max(waits, works)
     if tile.splits > 1:
-        total += _ANOTHER + (1 + tile.splits) * 4 * shape.rows * shape.columns / (_GLOBAL_BYTES * multiprocessors)
+        outputs = shape.rows * shape.columns
+        total += _ANOTHER + (1 + tile.splits) * 4 * outputs / (_GLOBAL_BYTES * gpu.multiprocessors)
     return total
 
 
-def best(shape: Shape, multiprocessors: int) -> Tile:
-    """The tile that takes the fewest cycles; of equal ones, that of fewest parts, most stages, least memory."""
+def best(shape: Shape, gpu: Gpu) -> Tile:
+    """The tile that takes the fewest cycles; of equal ones, that of fewest parts, four stages or more, least memory."""
     return min(
-        _tiles(shape), key=lambda tile: (cycles(shape, tile, multiprocessors), tile.splits, -tile.stages, tile.shared)
+        _tiles(shape, gpu), key=lambda tile: (cycles(shape, tile, gpu), tile.splits, -min(tile.stages, 4), tile.shared)
     )
 
 
-def choose(shape: Shape, decisions: Decisions, multiprocessors: int) -> Tile:
+def choose(shape: Shape, decisions: Decisions, gpu: Gpu) -> Tile:
     """The best tile, where nothing else is decided."""
-    default, tiles = best(shape, multiprocessors), _tiles(shape)
+    default, tiles = best(shape, gpu), _tiles(shape, gpu)
     picked = {
         name: decisions.pick(name, getattr(default, name), sorted({getattr(tile, name) for tile in tiles}))
-        for name in ("rows", "columns", "splits")
+        for name in ("rows", "columns", "steps", "splits")
     }
     stages = decisions.pick("stages", default.stages, _STAGES)
     fits = (tile for tile in tiles if all(getattr(tile, name) == value for name, value in picked.items()))
-    return max(
-        (tile for tile in fits if tile.stages <= stages), key=lambda tile: (tile.stages, tile.steps == default.steps)
-    )
+    return max((tile for tile in fits if tile.stages <= stages), key=lambda tile: tile.stages)
 
 
-def _tiles(shape: Shape) -> list[Tile]:
+def _tiles(shape: Shape, gpu: Gpu) -> list[Tile]:
     """All that fit into shared memory, and are not far larger than what is computed."""
-    columns = [n for n in (32, 64, 128) if n == 32 or (n < 2 * shape.columns and not shape.grouped)]
+    widest = 128 if shape.macs == DP4A else 256
+    columns = [
+        n for n in (32, 64, 128, 256) if n == 32 or (n < 2 * shape.columns and n <= widest and not shape.grouped)
+    ]
     rows = [m for m in (32, 64, 128) if m == 32 or m < 2 * shape.rows]
-    steps = [n for n in ((1, 2) if shape.pairs else (2,)) if n <= shape.steps] or [1]
+    steps = [n for n in ((1, 2) if shape.pairs else (2, 4)) if n <= shape.steps] or [1]
     splits = (
         [1]
         if shape.bytes or shape.batch > 1
         else [n for n in (1, 2, 4, 8) if n == 1 or shape.steps * (1 + shape.pairs) >= 8 * n]
     )
     tiles = (Tile(*each, shape.pairs, shape.bytes) for each in itertools.product(rows, columns, steps, _STAGES, splits))
-    return [tile for tile in tiles if tile.shared <= SHARED]
+    return [tile for tile in tiles if tile.shared <= gpu.shared]

@@ -26,7 +26,7 @@ from tvm.tirx import ForKind, PrimFunc, Stmt
 
 from ._common import Decisions, Product, threads
 from ._cuda_copy import Copies
-from ._cuda_cost import choose
+from ._cuda_cost import Gpu, choose
 from ._cuda_instructions import run
 from ._cuda_parts import Parts
 from ._cuda_store import THREADS, Partial, Results
@@ -111,7 +111,7 @@ class Tiles:
     macs: int
     oldest: int
     pairs: bool = False
-    version: int = 2
+    version: int = 3
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None for anything else."""
@@ -122,7 +122,8 @@ class Tiles:
             return None
         sch = Schedule(func)
         shape = replace(Parts.of(func).shape, macs=self.macs)
-        tile = choose(shape, Decisions(sch, tunable), threads(func))
+        gpu = Gpu(threads(func), int(target.attrs["max_shared_memory_per_block"]))
+        tile = choose(shape, Decisions(sch, tunable), gpu)
         parts = Parts.of(sch.mod["main"])
         return Schedule(_Builder(parts, tile, self.multiply(tile)).build())
 
@@ -206,7 +207,7 @@ class _Builder:
             return tirx.SeqStmt(
                 [
                     run("wait", ahead - 1),
-                    tirx.Evaluate(tirx.call_intrin("int32", "tirx.tvm_storage_sync", "shared")),
+                    tirx.Evaluate(tirx.call_intrin("int32", "tirx.tvm_storage_sync", "shared.dyn")),
                     load(stage + ahead),
                     loop(tile.steps, lambda step: self._multiply(slot, step, thread)),
                 ]
@@ -234,7 +235,7 @@ class _Builder:
             self.s,
             lambda row, half: copies.x_at(slot, step, row, half),
             lambda block, line, half: copies.w_at(slot, step, block, line, half),
-            lambda block, channel, word: copies.e[copies.e_at(slot, step, block, channel) + word],
+            lambda block, channel, word: copies.e_at(slot, step, block, channel, word),
         )
 
     def _store(self, batch: Expr, first_row: Expr, first_channel: Expr, split: Expr, thread: Expr) -> list[Stmt]:

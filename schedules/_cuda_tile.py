@@ -74,7 +74,7 @@ class Warps:
     def of(cls, tile: Tile) -> Self:
         """How a tile is best shared out."""
         if tile.rows >= 128:
-            return cls(tile, 32, min(tile.columns, 64))
+            return cls(tile, 64 if tile.columns > 128 else 32, min(tile.columns, 64))
         return cls(tile, 32 if tile.columns > 32 else 16, 32)
 
     @property

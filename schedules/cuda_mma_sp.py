@@ -42,7 +42,7 @@ class SparseMma(Warps):
 
         def position(i: Expr) -> Stmt:
             channel = lane // 4 * 4 + i % 2 * 2 + lane % 2
-            return tirx.BufferStore(r, e(block + i // 2, channel, lane // 2 % 2), [first_e + i])
+            return run("move4", at(r, first_e + i), e(block + i // 2, channel, lane // 2 % 2))
 
         def product(i: Expr, j: Expr) -> Stmt:
             return run("mma_sp", at(c, (i * wide + j) * 4), at(r, i * 4), at(r, first_x + j * 4), r[first_e + i])

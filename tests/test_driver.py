@@ -30,13 +30,13 @@ class Library:
 
     def cuDeviceGetAttribute(self, to: Any, which: ctypes.c_int, device: Any) -> int:
         assert self.capability is not None
-        to._obj.value = {16: 58, 75: self.capability[0], 76: self.capability[1]}[which.value]
+        to._obj.value = {16: 58, 75: self.capability[0], 76: self.capability[1], 97: 101376}[which.value]
         return 0
 
 
 def test_what_the_driver_says(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Library(12080, (8, 9)))
-    assert driver.find() == Driver((12, 8), 89, 58)
+    assert driver.find() == Driver((12, 8), 89, 58, 101376)
 
 
 def test_no_gpu(monkeypatch):
@@ -56,15 +56,22 @@ def test_no_driver(monkeypatch):
 
 @pytest.mark.parametrize(
     ("capability", "name"),
-    [(75, "cuda/sm_75"), (80, "cuda/sm_80"), (87, "cuda/sm_86"), (89, "cuda/sm_89"), (103, "cuda/sm_100")],
+    [
+        (75, "cuda/sm_75"),
+        (80, "cuda/sm_80"),
+        (87, "cuda/sm_86"),
+        (89, "cuda/sm_89"),
+        (103, "cuda/sm_100"),
+        (121, "cuda/sm_120"),
+    ],
 )
 def test_the_target_of_a_gpu(monkeypatch, capability, name):
-    monkeypatch.setattr(driver, "find", lambda: Driver((13, 0), capability, 20))
+    monkeypatch.setattr(driver, "find", lambda: Driver((13, 0), capability, 20, 101376))
     found = target.get("cuda/host")
-    assert (found.name, found.cuda.multiprocessors) == (name, 20)
+    assert (found.name, found.cuda.multiprocessors, found.cuda.shared_kib) == (name, 20, 99)
 
 
 def test_a_gpu_older_than_all_targets(monkeypatch):
-    monkeypatch.setattr(driver, "find", lambda: Driver((13, 0), 61, 20))
+    monkeypatch.setattr(driver, "find", lambda: Driver((13, 0), 61, 20, 49152))
     with pytest.raises(TargetError, match="as old as sm_61"):
         target.get("cuda/host")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .errors import DeviceError
 
 # CUdevice_attribute, cuda.h
-_MULTIPROCESSORS, _MAJOR, _MINOR = 16, 75, 76
+_MULTIPROCESSORS, _MAJOR, _MINOR, _SHARED = 16, 75, 76, 97
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,13 @@ class Driver:
     version    : CUDA version that it supports.
     capability : of the GPU, ten times the major version plus the minor one.
     multiprocessors : that it has.
+    shared     : bytes of shared memory that a block of threads may have.
     """
 
     version: tuple[int, int]
     capability: int
     multiprocessors: int
+    shared: int
 
 
 def find() -> Driver:
@@ -43,7 +45,8 @@ def find() -> Driver:
     version = ask("cuDriverGetVersion")
     if status := cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
         raise DeviceError(f"the NVIDIA driver finds no GPU: status {status}")
-    major, minor, multiprocessors = (
-        ask("cuDeviceGetAttribute", ctypes.c_int(which), device) for which in (_MAJOR, _MINOR, _MULTIPROCESSORS)
+    major, minor, multiprocessors, shared = (
+        ask("cuDeviceGetAttribute", ctypes.c_int(which), device)
+        for which in (_MAJOR, _MINOR, _MULTIPROCESSORS, _SHARED)
     )
-    return Driver((version // 1000, version % 1000 // 10), 10 * major + minor, multiprocessors)
+    return Driver((version // 1000, version % 1000 // 10), 10 * major + minor, multiprocessors, shared)

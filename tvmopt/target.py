@@ -114,7 +114,7 @@ def host() -> Target:
 
 def gpu() -> Target:
     """The target that this machine's first GPU is: the latest architecture that is no later than its own, with as many
-    multiprocessors as it has.
+    multiprocessors and as much shared memory as it has.
 
     Raises DeviceError without a GPU, TargetError for one that is older than all targets.
     """
@@ -124,7 +124,8 @@ def gpu() -> Target:
     if not fits:
         raise TargetError(f"there is no target for a GPU as old as sm_{found.capability}")
     target, cuda = known[max(fits)]
-    return msgspec.structs.replace(target, cuda=msgspec.structs.replace(cuda, multiprocessors=found.multiprocessors))
+    own = {"multiprocessors": found.multiprocessors, "shared_kib": found.shared // 1024}
+    return msgspec.structs.replace(target, cuda=msgspec.structs.replace(cuda, **own))
 
 
 @functools.cache

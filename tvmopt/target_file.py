@@ -43,10 +43,13 @@ class Cuda(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     arch : compute capability as nvcc writes it.
     multiprocessors : that blocks of threads are shared out among; kernels run with any other number, too.
+    shared_kib : KiB of shared memory that a block of threads may have (CUDA C++ Programming Guide, "Compute
+                 Capabilities").
     """
 
     arch: Annotated[str, msgspec.Meta(pattern=r"^sm_\d{2,3}$")]
     multiprocessors: Annotated[int, msgspec.Meta(gt=0)]
+    shared_kib: Annotated[int, msgspec.Meta(ge=48)]
 
     @property
     def number(self) -> int:
@@ -257,7 +260,8 @@ def near(name: str, known: list[str]) -> str:
 def _cuda_target(cuda: Cuda, host: tvm.target.Target) -> tvm.target.Target:
     import tvm
 
-    return tvm.target.Target({"kind": "cuda", "arch": cuda.arch}, host)
+    shared = cuda.shared_kib * 1024
+    return tvm.target.Target({"kind": "cuda", "arch": cuda.arch, "max_shared_memory_per_block": shared}, host)
 
 
 @functools.cache

@@ -86,7 +86,7 @@ def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "find", lambda: Driver((13, 0), 80, 108))
+    monkeypatch.setattr(driver, "find", lambda: Driver((13, 0), 80, 108, 163 * 1024))
     monkeypatch.setitem(sys.modules, "torch", None)
     done = CliRunner().invoke(cuda_race.main, [])
     assert done.exit_code == 2

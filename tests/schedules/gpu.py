@@ -25,7 +25,8 @@ from .memory import Grid, Masked, Memory, Pointer
 class Kernel:
     """Runs one kernel function."""
 
-    def __init__(self, func: tirx.PrimFunc, arguments: Sequence[Memory]) -> None:
+    def __init__(self, func: tirx.PrimFunc, arguments: Sequence[Memory], shared: int) -> None:
+        """shared : bytes of shared memory that a block may have."""
         extents: dict[str, int] = {}
 
         def note(attr: tirx.AttrStmt) -> None:
@@ -34,13 +35,20 @@ class Kernel:
 
         structural_walk(func.body, (tirx.AttrStmt, note))
         self.extents = extents
+        for tag, extent in extents.items():
+            assert extent <= _LIMITS[tag], f"a grid of {extent} in {tag}"
         threads = int(np.prod([n for tag, n in extents.items() if tag.startswith("threadIdx")]))
+        assert threads <= 1024, f"a block of {threads} threads"
         self.grid = Grid(int(np.prod([n for tag, n in extents.items() if tag.startswith("blockIdx")])), threads)
         self.values: dict[Any, Any] = {}
         for param, memory in zip(func.params, arguments, strict=True):
             self.values[param] = memory
         self.run(func.body)
         self.grid.finish()
+        self.grid.shared = sum(
+            m.data.nbytes // len(m.data) for m in set(self.grid.memory.values()) if m.scope == "shared"
+        )
+        assert self.grid.shared <= shared, f"{self.grid.shared} bytes of shared memory"
 
     def run(self, stmt: tirx.Stmt) -> None:
         getattr(self, f"do_{type(stmt).__name__}")(stmt)
@@ -67,10 +75,12 @@ class Kernel:
         self._allocate(stmt.buffer)
 
     def do_DeclBuffer(self, stmt: tirx.DeclBuffer) -> None:
-        self.grid.memory[stmt.buffer] = self.value(stmt.data)
+        memory = self.value(stmt.data)
+        assert memory.data.dtype == _dtype(stmt.buffer.dtype), f"{memory.name}: elements of another size"
+        self.grid.memory[stmt.buffer] = memory
 
     def _allocate(self, buffer: Any) -> None:
-        scope = str(buffer.scope())
+        scope = str(buffer.scope()).removesuffix(".dyn")
         owners = self.grid.count if scope == "local" else self.grid.count // self.grid.threads
         size = int(np.prod([int(extent) for extent in buffer.shape])) * _lanes(buffer)
         self.grid.memory[buffer] = Memory(buffer.name, scope, np.zeros((owners, size), _dtype(buffer.dtype)))
@@ -197,6 +207,10 @@ def _quiet(operation: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
+# CUDA C++ Programming Guide, "Compute Capabilities": the same for all.
+_LIMITS = {"blockIdx.x": 2**31 - 1, "blockIdx.y": 65535, "blockIdx.z": 65535}
+_LIMITS |= {"threadIdx.x": 1024, "threadIdx.y": 1024, "threadIdx.z": 64}
+
 _BINARY = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -309,7 +323,8 @@ def run(
             pointers = [memory(arg) for arg in stmt.value.args]
             for each in held.values():
                 each.forget()
-            grids.append(Kernel(mod[stmt.value.op], pointers).grid)
+            assert target.cuda is not None
+            grids.append(Kernel(mod[stmt.value.op], pointers, target.cuda.shared_kib * 1024).grid)
 
     visit(main.body)
     assert result.known.all(), "an element of the output was not written"

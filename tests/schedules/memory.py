@@ -1,9 +1,9 @@
 """Memory of a GPU, and the threads of a grid that read and write it.
 
-A buffer is an array of the whole grid ("global", or "given", which no kernel may write), of every block ("shared") or of
-every thread ("local"). It is an error to read what another thread wrote with no barrier between, or nothing wrote; to
-write what another thread read or wrote, or where a copy is under way; and to go beyond a buffer. Threads of a warp are
-not taken to run in step.
+A buffer is an array of the whole grid ("global", or "given", which no kernel may write), of every block ("shared") or
+of every thread ("local"). It is an error to read what another thread wrote with no barrier between, or nothing wrote;
+to write what another thread read or wrote, or where a copy is under way; and to go beyond a buffer. Threads of a warp
+are not taken to run in step.
 """
 
 from __future__ import annotations
@@ -52,7 +52,15 @@ class Pointer:
 
 
 class Grid:
-    """One launch of a kernel."""
+    """One launch of a kernel.
+
+    Attributes
+    ----------
+    count, threads : threads of the grid, and of a block.
+    active    : which of them run what is being run.
+    conflicts : accesses to shared memory that another one to the same bank delays.
+    shared    : bytes of shared memory of a block.
+    """
 
     def __init__(self, blocks: int, threads: int) -> None:
         self.count, self.threads = blocks * threads, threads
@@ -61,7 +69,7 @@ class Grid:
         self.active = np.ones(self.count, bool)
         self.memory: dict[Any, Memory] = {}
         self.pending: list[list[Callable[[], None]]] = [[]]
-        self.conflicts = 0
+        self.conflicts = self.shared = 0
 
     def owner(self, memory: Memory) -> np.ndarray | int:
         return {"local": self.thread, "shared": self.block}.get(memory.scope, 0)

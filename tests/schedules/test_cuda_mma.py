@@ -73,7 +73,24 @@ def test_tiles_are_exact():
         case.check(func)
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100"])
+@pytest.mark.parametrize(("steps", "stages", "kib"), [(2, 3, 72), (2, 8, 96), (4, 2, 96), (4, 4, 144)])
+def test_tiles_of_more_shared_memory_than_a_block_has_unasked(steps, stages, kib):
+    case = Case(*matmul(100, 288, 200), TARGET)
+    decisions = [("rows", 128), ("columns", 256), ("steps", steps), ("stages", stages), ("splits", 1)]
+    func = apply("cuda_mma", case.kernel.func, TARGET, decisions)
+    result, (grid,) = case.run(func)
+    np.testing.assert_array_equal(result, case.expected)
+    assert (grid.threads, grid.shared, grid.conflicts) == (256, kib * 1024, 0)
+
+
+def test_a_gpu_of_less_shared_memory_has_smaller_tiles():
+    for name in ("sm_86", "sm_90"):
+        target = targets.get(f"cuda/{name}")
+        _, (grid,) = Case(*matmul(128, 512, 128), target).run()
+        assert grid.shared <= target.cuda.shared_kib * 1024
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"])
 def test_instructions(arch):
     target = targets.get(f"cuda/{arch}")
     functions = {f"kernel{i}": Case(*CASES[name], target).func for i, name in enumerate(("3x3", "1x1", "many rows"))}
@@ -100,10 +117,9 @@ def test_instructions_of_attention(arch):
 
 def test_tiles_fit_a_multiprocessor():
     found = cuts(Case(*matmul(256, 256, 256), TARGET), "cuda_mma")
-    functions = {f"kernel{i}": func for i, func in enumerate(found)}
+    functions = {f"kernel{i}": func for i, func in enumerate(found[::3])}
     usage = compiler.compile(source(functions, TARGET), "sm_80").usage
-    assert len(usage) == len(found)
+    assert len(usage) == len(functions)
     for name, kernel in usage.items():
         assert kernel.spilled == 0, name
-        assert kernel.shared <= 48 * 1024, name
         assert kernel.registers <= 255, name

@@ -39,18 +39,18 @@ def copy16(grid: Any, to: Any, source: Any, inside: Any, otherwise: Any) -> None
     inside = np.broadcast_to(inside, grid.count).astype(bool)
     before = grid.active
     dtype = to.memory.data.dtype
-    count = 16 // dtype.itemsize
     grid.aligned(to, 16, "cp.async")
     grid.chunks(to, before)
-    grid.active = before & inside
-    grid.aligned(source, 16, "cp.async")
     fill = np.array([otherwise], np.int32).view(dtype)
-    for i in range(count):
-        grid.active = before & inside
-        if grid.active.any():
-            grid.copy_async(_offset(to, i), grid.load(_offset(source, i)).view(dtype))
-        grid.active = before & ~inside
-        if grid.active.any():
+    grid.active = before & inside
+    if grid.active.any():
+        grid.aligned(source, 16, "cp.async")
+        words = np.ascontiguousarray(_read(grid, source, 16 // source.memory.data.itemsize)).view(dtype)
+        for i in range(words.shape[1]):
+            grid.copy_async(_offset(to, i), words[:, i])
+    grid.active = before & ~inside
+    if grid.active.any():
+        for i in range(16 // dtype.itemsize):
             grid.store(_offset(to, i), fill[i % len(fill)])
     grid.active = before
 

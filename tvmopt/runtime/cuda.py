@@ -34,12 +34,21 @@ def pack(offset: int, images: Mapping[str, bytes]) -> tuple[list[dict[str, Any]]
 def image(path: Path, manifest: dict[str, Any], found: Driver) -> bytes:
     """The device code in a file that a driver and its GPU can run: cubin within an architecture, PTX for later ones.
 
-    Raises ArtifactError for a GPU that is older than the code, DeviceError for a driver that is.
+    Raises ArtifactError for a GPU that is older than the code or has too little shared memory, DeviceError for a driver
+    that is older.
     """
     facts = manifest["cuda"]
     arch = int(facts["arch"].removeprefix("sm_"))
     if found.capability < arch:
         raise ArtifactError(f"was compiled for {facts['arch']}, this GPU is the older sm_{found.capability}", file=path)
+    shared = max((kernel["shared"] for kernel in facts["kernels"].values()), default=0)
+    if found.shared < shared:
+        raise ArtifactError(
+            f"was compiled for {facts['arch']}, with {shared} bytes of shared memory for a block of threads; "
+            f"this GPU, an sm_{found.capability}, has {found.shared}",
+            file=path,
+            hint="compile it for cuda/host",
+        )
     native = found.capability // 10 == arch // 10
     # Machine code runs under any driver of the same major version; PTX is in the language of the exact one.
     needed = (facts["toolkit"][0], 0) if native else tuple(facts["toolkit"])

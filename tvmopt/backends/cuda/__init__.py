@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from math import prod
 from typing import Any
 
 import tvm
 import tvm_ffi
 from tvm import relax
-from tvm_ffi import structural_map
+from tvm_ffi import structural_map, structural_walk
 
 from ... import abi
 from ...model import Model
@@ -34,11 +35,15 @@ def build(model: Model, target: Target, manifest: dict[str, Any]) -> bytes:
     mod = workspace.lift(model.mod)
     mod.update({gv: _named(func) for gv, func in mod.functions_items() if isinstance(func, tvm.tirx.PrimFunc)})
     passes = vm.pipeline([relax.transform.RewriteCUDAGraph()])
-    with _source() as sources, tvm.transform.PassContext(config={"relax.backend.use_cuda_graph": True}):
+    shared = _Shared()
+    context = tvm.transform.PassContext(config={"relax.backend.use_cuda_graph": True}, instruments=[shared])
+    with _source() as sources, context:
         executable = relax.build(mod, target.tvm(), relax_pipeline=passes)
     code = compiler.compile("\n".join(sources), target.cuda.arch)
     library = vm.library(executable, target)
-    kernels = {name: asdict(usage) for name, usage in code.usage.items()}
+    kernels = {
+        name: asdict(replace(usage, shared=usage.shared + shared.bytes[name])) for name, usage in code.usage.items()
+    }
     images, device = runtime.pack(len(library), {"cubin": code.cubin, "ptx": code.ptx + b"\0"})
     facts = {"arch": code.arch, "toolkit": code.toolkit, "images": images, "kernels": kernels}
     return abi.seal(host.attach(library + device, manifest | {"cuda": facts}))
@@ -54,6 +59,33 @@ def _named(func: tvm.tirx.PrimFunc) -> tvm.tirx.PrimFunc:
         return names.setdefault(var, tvm.ir.Var(re.sub(r"\W", "_", f"v_{var.name}", flags=re.ASCII), var.ty))
 
     return structural_map(func, [(tvm.ir.Var, rename)])
+
+
+@tvm.instrument.pass_instrument
+class _Shared:
+    """Notes how many bytes of shared memory the launch of a kernel asks for; the compiler knows of static ones only."""
+
+    def __init__(self) -> None:
+        self.bytes: dict[str, int] = {}
+
+    def run_before_pass(self, mod: tvm.ir.IRModule, info: tvm.ir.transform.PassInfo) -> None:
+        """When kernels have been split off, but have no launches yet."""
+        if info.name == "tirx.MakePackedAPI":
+            for func in mod.functions.values():
+                self.bytes[str(func.attrs["global_symbol"])] = _dynamic(func)
+
+
+def _dynamic(func: tvm.tirx.PrimFunc) -> int:
+    """Bytes of dynamic shared memory that a function allocates."""
+    found: list[int] = []
+
+    def note(alloc: tvm.tirx.AllocBuffer) -> None:
+        if alloc.buffer.scope() == "shared.dyn":
+            bits = tvm.DataType(alloc.buffer.dtype).bits
+            found.append(prod(int(extent) for extent in alloc.buffer.shape) * bits // 8)
+
+    structural_walk(func.body, (tvm.tirx.AllocBuffer, note))
+    return sum(found)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Usage:
     ----------
     registers : 32-bit registers of a thread.
     spilled   : bytes that a thread stores to memory for lack of registers.
-    shared    : bytes of static shared memory of a block.
+    shared    : bytes of shared memory of a block that are static.
     """
 
     registers: int

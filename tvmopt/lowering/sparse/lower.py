@@ -143,8 +143,7 @@ def _in_pairs(
     if reason := pairs.unfit(weight, dtype, target):
         return Choice(None, f"dense: {reason}")
     assert target.cuda is not None
-    multiprocessors = target.cuda.multiprocessors
-    sparse, dense = (pairs.cycles(pixels, weight, groups, each, multiprocessors) for each in (True, False))
+    sparse, dense = (pairs.cycles(pixels, weight, groups, each, target.cuda) for each in (True, False))
     why, pays = _compared("two of four", sparse, dense)
     return Choice(form(target, pairs=True) if pays else None, why)
 

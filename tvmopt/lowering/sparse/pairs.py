@@ -8,6 +8,7 @@ import numpy as np
 
 from ...schedules import _cuda_cost as cost
 from ...target import Target
+from ...target_file import Cuda
 from ..packing import Packing, choose
 
 _STEP = 64
@@ -27,10 +28,11 @@ def unfit(weight: np.ndarray, stored: str, target: Target) -> str:
     return ""
 
 
-def cycles(pixels: int, weight: np.ndarray, groups: int, pairs: bool, multiprocessors: int) -> float:
+def cycles(pixels: int, weight: np.ndarray, groups: int, pairs: bool, cuda: Cuda) -> float:
     """Cycles of a GPU for a weight [O, K, *taps], stored whole or in pairs, with the tile that its schedule takes."""
     outputs, *reduction = weight.shape
     steps = -(-prod(reduction) // (_STEP if pairs else _STEP // 2))
     macs = cost.MMA_SP if pairs else cost.MMA
     shape = cost.Shape(1, pixels, outputs, steps, groups > 1, pairs, macs=macs)
-    return cost.cycles(shape, cost.best(shape, multiprocessors), multiprocessors)
+    gpu = cost.Gpu(cuda.multiprocessors, cuda.shared_kib * 1024)
+    return cost.cycles(shape, cost.best(shape, gpu), gpu)
