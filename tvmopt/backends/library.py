@@ -56,14 +56,14 @@ def build(
             sources.append("parallel.c")
             flags = ["-pthread", f"-DTHREADS={threads}"]
         own, usual = ([f"tvmopt_{called}_{function}" for function in _FUNCTIONS] for called in (name, abi.NAME))
-        exports = [*{*own, *usual}]
+        exports = [*dict.fromkeys([*own, *usual])]
         if simulated.subgraphs(made):
             simulated.write(made, folder)
             sources.append(simulated.FILE)
             exports.append(simulated.EXPORT)
         if programs:
             text.write(programs, folder / f"{name}.stream.txt")
-        (folder / "exports").write_text(f"{{ global: {' '.join(f'{name};' for name in exports)} local: *; }};\n")
+        (folder / "exports").write_text(f"{{ global: {' '.join(f'{one};' for one in exports)} local: *; }};\n")
         objects = [f"{name}_kernels.o", *link.objects(compiler, sources, flags, folder)]
         same = [] if name == abi.NAME else [f"-Wl,--defsym={a}={b}" for a, b in zip(usual, own, strict=True)]
         options = ["-shared", *same, *flags, "-Wl,--version-script=exports", "-Wl,-z,defs", "-Wl,-S"]
