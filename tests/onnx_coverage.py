@@ -65,24 +65,16 @@ def run(case: Any) -> Result:
     return result
 
 
-_WANTED = re.compile(r"'([^' ]+)'(?=[^()]* is a constant\))")
+_WANTED = re.compile(r"'([^' ]+)'(?=[^():]* is a constant[):])")
 
 
 def _bound(model: Any, data: tuple[list[Any], list[Any]], names: set[str]) -> tuple[Any, list[Any]]:
     """The model with these inputs as initializers, and the data that are left."""
-    from onnx import ModelProto, numpy_helper
+    from tvmopt.frontend.constants import fixed
 
-    bound = ModelProto()
-    bound.CopyFrom(model)
-    del bound.graph.input[:]
-    inputs = []
-    for value, array in zip(model.graph.input, data[0], strict=False):
-        if value.name in names:
-            bound.graph.initializer.append(numpy_helper.from_array(array, value.name))
-        else:
-            bound.graph.input.append(value)
-            inputs.append(array)
-    return bound, [(inputs, data[1])]
+    given = list(zip(model.graph.input, data[0], strict=False))
+    values = {value.name: array for value, array in given if value.name in names}
+    return fixed(model, values), [([array for value, array in given if value.name not in names], data[1])]
 
 
 def _judge(case: Any, model: Any, data: list[tuple[list[Any], list[Any]]]) -> Result:

@@ -206,6 +206,29 @@ def test_a_model_from_memory_is_verified_and_timed(model: Path) -> None:
     assert [(row.runtime, row.status) for row in compared.rows] == [("tvmopt", "ok"), ("onnxruntime", "ok")]
 
 
+@pytest.mark.parametrize("external", [False, True])
+def test_a_model_with_a_constant_for_an_input_is_verified_and_timed(tmp_path: Path, external: bool) -> None:
+    proto = parse(
+        """g (float[2,300] x, bool flip) => (float[2,5] y) {
+            t = MatMul(x, w)
+            y = If(flip) <
+                then_branch = a () => (float[2,5] p) { p = Neg(t) },
+                else_branch = b () => (float[2,5] q) { q = Abs(t) }
+            >
+        }""",
+        {"w": np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)},
+    )
+    onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=external, location="w")
+    for flip in (True, False):
+        model = tvmopt.load(tmp_path / "m.onnx" if external else proto, constants={"flip": flip})
+        (output,) = tvmopt.verify(model, samples=2).outputs
+        assert output.max_abs < 1e-4
+        artifact = tvmopt.compile(model)
+        assert (artifact.run({"x": np.ones((2, 300), np.float32)})["y"].min() > 0) == (not flip)
+        assert artifact.manifest["constants"] == ["flip"]
+    assert {row.status for row in tvmopt.bench(model).rows} == {"ok"}
+
+
 def test_what_other_runtimes_refuse_of_a_model_from_memory_names_no_other_file() -> None:
     text = """<ir_version: 10, opset_import: ["" : 28]> g (bfloat16[4] x) => (bfloat16[4] y) { y = Sin(x) }"""
     with pytest.raises(UnsupportedError, match=r"^<memory>: ONNX Runtime refuses the model"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import tvm
 
 
@@ -56,6 +57,7 @@ class Model:
     source  : path of the ONNX file, or "<memory>".
     sha256  : digest of the ONNX file's bytes, external data included.
     memory  : the ONNX model's bytes where it came from memory, so that other runtimes can be given it.
+    constants : values of the ONNX model's inputs that are none of this one, by name.
     history : what each pass changed, oldest first.
     float_reasons : ONNX value name -> why the op that computes it runs in float (filled by the passes).
     tuned         : records of the trials whose schedules its kernels have, as plain data (filled by lowering).
@@ -68,6 +70,7 @@ class Model:
     source: str = "<memory>"
     sha256: str = ""
     memory: bytes | None = field(default=None, repr=False)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
     history: tuple[PassRecord, ...] = ()
     float_reasons: dict[str, str] = field(default_factory=dict)
     host_reasons: dict[str, str] = field(default_factory=dict)

@@ -16,8 +16,9 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from tvmopt import demo, target
+from tvmopt import api, demo, target
 from tvmopt.cli import COMMANDS, main, terminal
+from tvmopt.errors import InputError
 from tvmopt.peers.onnxruntime import Session
 
 from ..report.models import residual
@@ -53,6 +54,23 @@ def test_compile_for_bytes(tmp_path: Path) -> None:
     run("compile", demo.INT8_MODEL, "-o", tmp_path / "m.so", "--io", "int8")
     printed = run("run", tmp_path / "m.so", "--input", tmp_path / "in.npz", "--output", tmp_path / "out")
     assert printed == "logits: int8 [1, 10]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("k=3", 3), ("k=-2", -2), ("k=true", True), ("k=1e-3", 0.001), ("k=1,2.5,False", [1, 2.5, False]), ("a=b=1", 1)],
+)
+def test_constants_are_numbers_or_lists(model: Path, monkeypatch: pytest.MonkeyPatch, text: str, value: object) -> None:
+    given: dict[str, object] = {}
+
+    def load(*_: object, constants: dict[str, object], shapes: object) -> None:
+        given.update(constants)
+        raise InputError("that is all")
+
+    monkeypatch.setattr(api, "load", load)
+    assert CliRunner().invoke(main, ["inspect", str(model), "--constant", text]).exit_code == 2
+    assert given == {text.rpartition("=")[0]: value}
+    assert str(given).replace(" ", "").endswith(f"{value}}}".replace(" ", ""))  # true is not 1
 
 
 def test_compile_to_c(tmp_path: Path) -> None:

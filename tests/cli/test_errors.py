@@ -88,6 +88,13 @@ def test_data_that_does_not_fit_is_refused(model: Path, tmp_path: Path) -> None:
     refused(invoke("verify", model, "--data", tmp_path / "nowhere.npz"), "nowhere.npz: cannot be read")
 
 
+@pytest.mark.parametrize("constant", ["x", "x=", "=1,2", "x=1,a", "x=1,,2", "x=on"])
+def test_a_malformed_constant_is_a_usage_error(model: Path, constant: str) -> None:
+    result = invoke("inspect", model, "--constant", constant)
+    assert result.exit_code == 2
+    assert f"'{constant}' is not of the form rate=16000, flag=true or scales=1,1,2,2" in result.stderr
+
+
 @pytest.mark.parametrize("shape", ["x", "x=", "=1,2", "x=1,a", "x=1,0", "x=1,-2"])
 def test_a_malformed_shape_is_a_usage_error(model: Path, shape: str) -> None:
     result = invoke("inspect", model, "--shape", shape)

@@ -101,7 +101,8 @@ def test_what_a_converter_says_comes_with_the_node(capfd):
         frontend.load(model(body))
     assert str(caught.value) == (
         "<memory>: node 'TopK:v': TopK cannot be imported: TopK k must be a constant "
-        "(it may be supported when 'k' is a constant)"
+        "(it may be supported when 'k' is a constant: on the command line --constant k=VALUE, "
+        "in Python constants={'k': VALUE})"
     )
     assert capfd.readouterr() == ("", "")
 

@@ -42,6 +42,9 @@ def test_bound_in_one_input_is_bound_in_all():
     ("shapes", "reason"),
     [
         ({"z": (1,)}, "there is no input 'z'; the inputs are x, b"),
+        ({"x": (2, 3, 4.0)}, "input 'x' cannot have the shape (2, 3, 4.0)"),
+        ({"x": "abc"}, "input 'x' cannot have the shape 'abc'"),
+        ({"x": 3}, "input 'x' cannot have the shape 3"),
         ({"x": (2, 3)}, "input 'x' has 3 dimensions, (2, 3) has 2"),
         ({"x": (2, 4, 4)}, "input 'x' has shape (batch, 3, ?), it cannot be (2, 4, 4)"),
         ({"x": (0, 3, 4)}, "input 'x' has shape (batch, 3, ?), it cannot be (0, 3, 4)"),

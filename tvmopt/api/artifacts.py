@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..abi import NAME, check_name
 from ..errors import InputError
@@ -24,17 +24,24 @@ if TYPE_CHECKING:
     from .common import Source
 
 
-def load(source: Source, shapes: Mapping[str, Sequence[int]] | None = None) -> Model:
+def load(
+    source: Source,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> Model:
     """Read an ONNX model: a path, its bytes, or a ModelProto.
 
-    shapes : dimensions of inputs by name, for inputs with symbolic ones.
+    shapes    : dimensions of inputs by name, for inputs with symbolic ones.
+    constants : values of inputs by name, numbers or arrays, for inputs that always have the same; such as those that
+                say which branch is taken, or how large something is. The model has these inputs no longer.
 
-    Raises ModelError for an invalid model, UnsupportedError for one that asks for something unsupported.
+    Raises InputError for a shape or value that does not fit, ModelError for an invalid model, UnsupportedError for one
+    that asks for something unsupported.
     """
     from .. import frontend
 
     with stage("importing", name_of(source)):
-        return frontend.load(source, shapes)
+        return frontend.load(source, shapes, constants)
 
 
 def compile(

@@ -40,20 +40,33 @@ def bound_shapes(model: Model) -> dict[str, list[int]]:
 
 @contextmanager
 def onnx_file(model: Model) -> Iterator[Path]:
-    """The ONNX file of a model, which other runtimes read for themselves; a temporary one if it came from memory."""
-    if model.memory is None:
-        if not Path(model.source).is_file():
-            raise InputError("the model has no ONNX file for ONNX Runtime to read", file=model.source)
+    """The ONNX file of a model, which other runtimes read for themselves; a temporary one if it came from memory, or
+    if some of its inputs were made constants."""
+    if model.memory is None and not Path(model.source).is_file():
+        raise InputError("the model has no ONNX file for ONNX Runtime to read", file=model.source)
+    if model.memory is None and not model.constants:
         yield Path(model.source)
         return
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
         path = Path(folder) / "model.onnx"
-        path.write_bytes(model.memory)
+        _write(model, path)
         try:
             yield path
         except TvmoptError as error:
             error.file = model.source if error.file == str(path) else error.file
             raise
+
+
+def _write(model: Model, path: Path) -> None:
+    import onnx
+
+    from ..frontend import constants
+
+    if model.memory is not None and not model.constants:
+        path.write_bytes(model.memory)
+        return
+    proto = onnx.load(model.source) if model.memory is None else onnx.ModelProto.FromString(model.memory)
+    onnx.save(constants.fixed(proto, model.constants), path, save_as_external_data=True, location="weights")
 
 
 def samples_of(model: Model, path: Path, data: Path | None, count: int) -> Samples:

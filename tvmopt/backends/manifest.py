@@ -28,6 +28,7 @@ def describe(model: Model, target: Target, threads: int) -> dict[str, Any]:
         "versions": {name: version(name) for name in ("tvmopt", "apache-tvm")},
         "inputs": [asdict(spec) for spec in model.inputs],
         "outputs": [asdict(spec) for spec in model.outputs],
+        "constants": list(model.constants),
         "tuned": list(model.tuned),
         "history": [asdict(record) for record in model.history],
     }

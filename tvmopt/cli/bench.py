@@ -23,7 +23,7 @@ def _peers(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
 @options.target
 @click.option("--vs", default="onnxruntime", show_default=True, callback=_peers, help=f"Of {', '.join(NAMES)}.")
 @options.threads
-@options.shapes
+@options.bindings
 @options.sparsity
 @options.records
 @options.as_json
@@ -32,7 +32,7 @@ def command(
     target: str,
     vs: list[str],
     threads: int,
-    shapes: options.Shapes,
+    bindings: options.Bindings,
     sparsity: bool,
     records: Path | None,
     as_json: bool,
@@ -41,7 +41,7 @@ def command(
     from .. import api
 
     with terminal.progress():
-        subject = api.load(model, dict(shapes)) if model.suffix == ".onnx" else api.open(model)
+        subject = api.load(model, **bindings) if model.suffix == ".onnx" else api.open(model)
         result = api.bench(subject, target, vs=vs, threads=threads, sparsity=sparsity, records=records)
     if as_json:
         terminal.print_json(result)

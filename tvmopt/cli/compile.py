@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @options.target
 @click.option("-o", "--output", required=True, type=options.file, help="The artifact to write.")
 @options.threads
-@options.shapes
+@options.bindings
 @options.sparsity
 @options.records
 @click.option(
@@ -62,7 +62,7 @@ def command(
     target: str,
     output: Path,
     threads: int,
-    shapes: options.Shapes,
+    bindings: options.Bindings,
     sparsity: bool,
     records: Path | None,
     io: Io,
@@ -78,7 +78,7 @@ def command(
     found = targets.get(target)
     with terminal.progress():
         artifact = api.compile(
-            api.load(model, dict(shapes)),
+            api.load(model, **bindings),
             found,
             threads=threads,
             sparsity=sparsity,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--quantize", type=click.Choice(["int8", "uint8"]), help="What activations become; weights become int8.")
 @click.option("--calibration", type=options.file, help="An .npz file of inputs for --quantize.")
 @click.option("--data", type=options.file, help="An .npz file of inputs and labels: measure accuracy before and after.")
-@options.shapes
+@options.bindings
 @options.as_json
 def command(
     model: Path,
@@ -30,7 +30,7 @@ def command(
     quantize: Literal["int8", "uint8"] | None,
     calibration: Path | None,
     data: Path | None,
-    shapes: options.Shapes,
+    bindings: options.Bindings,
     as_json: bool,
 ) -> None:
     """Prune a float or QDQ model by magnitude, quantize a float one, or both, and write it as ONNX.
@@ -41,7 +41,7 @@ def command(
 
     with terminal.progress():
         result = api.compress(
-            api.load(model, dict(shapes)), output, prune=prune, quantize=_quantize(quantize, calibration), data=data
+            api.load(model, **bindings), output, prune=prune, quantize=_quantize(quantize, calibration), data=data
         )
     if as_json:
         terminal.print_json(result)

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 @click.command("estimate")
 @options.model
 @options.target
-@options.shapes
+@options.bindings
 @options.sparsity
 @options.as_json
-def command(model: Path, target: str, shapes: options.Shapes, sparsity: bool, as_json: bool) -> None:
+def command(model: Path, target: str, bindings: options.Bindings, sparsity: bool, as_json: bool) -> None:
     """What every layer costs on a target's accelerator: simulated, or on an Ethos-U as Vela estimates it."""
     from .. import api
     from ..report.estimate import Estimate
 
     with terminal.progress():
-        result = api.estimate(api.load(model, dict(shapes)), target, sparsity=sparsity)
+        result = api.estimate(api.load(model, **bindings), target, sparsity=sparsity)
     if as_json:
         terminal.print_json(result)
     elif isinstance(result, Estimate):

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 @click.command("inspect")
 @options.model
 @click.option("-t", "--target", help="Tell which weights its kernels take as sparse, and why not the others.")
-@options.shapes
+@options.bindings
 @options.sparsity
 @options.as_json
-def command(model: Path, target: str | None, shapes: options.Shapes, sparsity: bool, as_json: bool) -> None:
+def command(model: Path, target: str | None, bindings: options.Bindings, sparsity: bool, as_json: bool) -> None:
     """Tell which ops run in int8 and which do not and why, MACs, bytes, zeros."""
     from .. import api
 
     with terminal.progress():
-        result = api.inspect(api.load(model, dict(shapes)), target, sparsity=sparsity)
+        result = api.inspect(api.load(model, **bindings), target, sparsity=sparsity)
     if as_json:
         terminal.print_json(result)
     else:

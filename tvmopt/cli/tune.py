@@ -19,7 +19,7 @@ from . import options, terminal
     "--budget", required=True, help="Of this run: 8h, 500trials, or 'until 1% gain per 30min'. Ctrl-C ends it before."
 )
 @options.threads
-@options.shapes
+@options.bindings
 @options.sparsity
 @click.option("--tracker", metavar="HOST:PORT", help="Measure on boards that this RPC tracker has (docs/boards.md).")
 @click.option("--key", help="Of the boards to measure on.")
@@ -40,7 +40,7 @@ def command(
     records: Path,
     budget: str,
     threads: int,
-    shapes: options.Shapes,
+    bindings: options.Bindings,
     sparsity: bool,
     tracker: str | None,
     key: str | None,
@@ -55,7 +55,7 @@ def command(
 
     page, log = page or records.with_suffix(".html"), log or records.with_suffix(".log")
     with terminal.progress():
-        loaded = [api.load(model, dict(shapes)) for model in models]
+        loaded = [api.load(model, **bindings) for model in models]
     click.echo(f"page {page}, log {log}", err=True)
     with Live() as live:
         result = api.tune(

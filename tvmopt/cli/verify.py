@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--layer-samples", type=click.IntRange(min=0), default=8, show_default=True, help="Samples to compare by layer."
 )
 @options.threads
-@options.shapes
+@options.bindings
 @options.sparsity
 @options.records
 @options.as_json
@@ -35,7 +35,7 @@ def command(
     samples: int,
     layer_samples: int,
     threads: int,
-    shapes: options.Shapes,
+    bindings: options.Bindings,
     sparsity: bool,
     records: Path | None,
     as_json: bool,
@@ -50,7 +50,7 @@ def command(
 
     with terminal.progress():
         result = api.verify(
-            api.load(model, dict(shapes)),
+            api.load(model, **bindings),
             target,
             data=data,
             samples=samples,

@@ -129,11 +129,11 @@ class Importer:
                 )
                 return f"{reason}: {binding.hint(var.name, dims)}"
         computed = [
-            f"'{value.name}'"
+            value
             for value in node.inputs[1:]
             if value is not None and value.const_value is None and value.shape is not None and len(value.shape) < 2
         ]
-        return f"it may be supported when {', '.join(computed)} is a constant" if computed else None
+        return binding.constant_hint(*computed) if computed else None
 
     def _bind(self, value: ir.Value, expr: Any) -> None:
         """Give a computed tensor a variable of its ONNX name; shapes and constants stay as they are."""

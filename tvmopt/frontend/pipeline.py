@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,13 +14,15 @@ from onnx_ir.passes import Sequential, common
 
 from ..errors import ModelError, TvmoptError
 from ..model import Model
-from . import operators, shapes, specs, structure
+from . import constants, operators, shapes, specs, structure
 from .importer import Importer
 from .normalize import normalize
 from .read import read
 
 
-def load_source(source: str | PathLike[str] | bytes | onnx.ModelProto, bound: Mapping[str, Sequence[int]]) -> Model:
+def load_source(
+    source: str | PathLike[str] | bytes | onnx.ModelProto, bound: Mapping[str, Sequence[int]], given: Mapping[str, Any]
+) -> Model:
     """Read, check, bind, normalize and import; see ``frontend.load``."""
     with _checking():
         file = read(source)
@@ -31,14 +34,16 @@ def load_source(source: str | PathLike[str] | bytes | onnx.ModelProto, bound: Ma
         _prepare(model)
         operators.check(model)
         model.opset_imports.setdefault("", onnx.defs.onnx_opset_version())
-        shapes.bind(model, bound)
+        values = constants.arrays(model, given, bound)
+        shapes.bind(model, {**bound, **{name: array.shape for name, array in values.items()}})
+        constants.fix(model, values)
         shapes.infer(model, strict=True)
     with np.errstate(all="ignore"):  # what is not a number is found by checks, not by warnings
         normalize(model)
     mod = Importer(model).run()
     inputs = specs.of_inputs(model.graph, mod)
     outputs = specs.of_outputs(model.graph, mod, output_names)
-    return Model(mod, inputs, outputs, sha256=file.sha256, memory=file.memory)
+    return Model(mod, inputs, outputs, sha256=file.sha256, memory=file.memory, constants=values)
 
 
 @contextmanager

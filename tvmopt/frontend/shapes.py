@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 
@@ -26,19 +27,23 @@ def bind(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> None:
         if value.shape is not None:
             value.shape = ir.Shape([None if _is_unknown(dim) else dim for dim in value.shape])
     bound: dict[str, int] = {}
-    for name, shape in shapes.items():
+    for name, given in shapes.items():
         if name not in inputs:
             raise InputError(f"there is no input '{name}'; the inputs are {', '.join(map(str, inputs))}")
+        try:
+            shape = tuple(operator.index(size) for size in given)
+        except TypeError:
+            raise InputError(f"input '{name}' cannot have the shape {given!r}") from None
         value = inputs[name]
         declared = value.shape if value.shape is not None else ir.Shape([None] * len(shape))
         if len(declared) != len(shape):
-            raise InputError(f"input '{name}' has {len(declared)} dimensions, {tuple(shape)} has {len(shape)}")
+            raise InputError(f"input '{name}' has {len(declared)} dimensions, {shape} has {len(shape)}")
         for dim, size in zip(declared, shape, strict=True):
             symbol = None if isinstance(dim, int) else dim.value
             fixed = dim if isinstance(dim, int) else bound.get(symbol or "")
             if size <= 0 or fixed not in (None, size):
                 why = f"; '{symbol}' is {fixed} already" if symbol and fixed is not None else ""
-                raise InputError(f"input '{name}' has shape {describe(declared)}, it cannot be {tuple(shape)}{why}")
+                raise InputError(f"input '{name}' has shape {describe(declared)}, it cannot be {shape}{why}")
             if symbol:
                 bound[symbol] = size
         value.shape = ir.Shape(shape)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from .. import binding
+
 # Sequences and optionals: TVM has them as tuples, whose operators go wrong for some positions.
 _NO_TENSORS = {
     "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt", "SequenceConstruct",
@@ -44,7 +46,7 @@ def _training(node: ir.Node, on: bool) -> str | None:
 
 def _if(node: ir.Node) -> str | None:
     condition = node.inputs[0]
-    hint = "" if condition is None else f" (it may be supported when '{condition.name}' is a constant)"
+    hint = "" if condition is None else f" ({binding.constant_hint(condition)})"
     return f"If, whose branches differ in shape or have no known one, is not supported{hint}"
 
 
@@ -71,7 +73,7 @@ def _recurrent(node: ir.Node) -> str | None:
         steps = x.shape[node.attributes.get_int("layout", 0)]
         if lengths.const_value is None:
             reason = f"{node.op_type} of sequences whose lengths are computed is not supported"
-            return f"{reason} (it may be supported when '{lengths.name}' is a constant)"
+            return f"{reason} ({binding.constant_hint(lengths)})"
         if (lengths.const_value.numpy() != steps).any():
             return f"{node.op_type} whose sequence_lens are not all {steps}, as its input has it, is not supported"
     if node.domain and any(value is None or value.const_value is None for value in (*weights, *node.inputs[8:])):
