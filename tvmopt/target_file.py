@@ -237,6 +237,15 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "fixed" if self.llvm.mfloat_abi == "soft" else self.requantize
 
     @property
+    def float16(self) -> bool:
+        """Whether compiled code can convert float16. Where no instruction does, LLVM calls a function that TVM adds to
+        the code, on RISC-V with another calling convention than LLVM's (the results would be wrong), and on Arm
+        without an FPU under another name."""
+        if self.llvm.mtriple.startswith("riscv"):
+            return bool(self.features & {"zfh", "zfhmin"})
+        return self.llvm.mfloat_abi != "soft"
+
+    @property
     def features(self) -> frozenset[str]:
         """CPU features that generated code may use ("avx512vnni", "dotprod", ...)."""
         return frozenset(name[1:] for name in self.llvm.mattr if name.startswith("+"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tvm import te
+from tvm import te, tirx
 
 from tests import tools
 from tvmopt import abi, backends
@@ -65,9 +65,18 @@ def test_literals_have_all_their_bits(tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate(list(found.values())), numbers)
 
 
-def test_instructions_that_c_lacks_are_refused(tmp_path: Path) -> None:
-    from tvm import tirx
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_absolute_values(dtype: str, tmp_path: Path) -> None:
+    def absolute(x: te.Tensor) -> te.Tensor:
+        return te.compute(x.shape, lambda i: tirx.abs(x[i]), name="absolute")
 
+    model = make_model(lambda emit, x: emit(absolute, x), x=((4,), dtype))
+    x = np.array([-3, -0.0, 1e-40 if dtype != "int32" else 7, 2**30], dtype)
+    found = by_host_compiler(model, tmp_path).run({"x": x})["y0"]
+    assert found.tobytes() == np.abs(x).tobytes()
+
+
+def test_instructions_that_c_lacks_are_refused(tmp_path: Path) -> None:
     def reverse(x: te.Tensor) -> te.Tensor:
         return te.compute(
             x.shape, lambda i: tirx.call_llvm_pure_intrin("int32", "llvm.bitreverse", x[i]), name="reverse"

@@ -77,6 +77,20 @@ def _require_npu() -> None:
         raise DependencyError("targets with an Ethos-U need Vela and tosa-tools: the extra 'npu'", hint=install)
 
 
+def _require_no_float16(model: Model, where: str) -> None:
+    import tvm_ffi
+    from tvm import ir, tirx
+
+    found: set[str] = set()
+    elements = ir.PrimType, lambda type_: found.add(str(type_))
+    casts = tirx.Cast, lambda cast: found.add(str(cast.ty))
+    for func in model.mod.functions.values():
+        if isinstance(func, tirx.PrimFunc):
+            tvm_ffi.structural_walk(func, [elements, casts])
+    if "float16" in found:
+        raise UnsupportedError(f"it computes in float16, which {where} lacks", file=model.source, hint="use float32")
+
+
 def _require_no_name(name: str, what: str) -> None:
     if name != NAME:
         raise UnsupportedError(f"{what} is not called from C, so it has no name '{name}' there")
@@ -106,13 +120,15 @@ def build(
 
     Raises DependencyError without a C compiler for the target, or a CUDA one for a GPU; UnsupportedError for threads or
     symbolic shapes on a microcontroller, for a model larger than its memory, for a microcontroller's options on any
-    other target, for TOSA text without an Ethos-U, for a name where C is not what calls the model, and where the host
-    of an accelerator would need TVM at run time.
+    other target, for float16 where there is none, for TOSA text without an Ethos-U, for a name where C is not what
+    calls the model, and where the host of an accelerator would need TVM at run time.
     """
     from . import cuda, emulated, library, static_c, vm
 
     if options.emit == "tosa-mlir" and not isinstance(target.accelerator, EthosU):
         raise UnsupportedError(f"target {target.name} has no Ethos-U, whose subgraphs 'tosa-mlir' would write")
+    if not target.float16 or options.emit == "c":
+        _require_no_float16(model, "C" if options.emit == "c" else target.name)
     facts = describe(model, target, threads) | {"backend": target.backend}
     folder = TemporaryDirectory(prefix="tvmopt-")
     if target.backend == "static_c":

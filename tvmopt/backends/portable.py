@@ -54,7 +54,7 @@ def _printable(func: tirx.PrimFunc) -> tirx.PrimFunc:
         reinterpret("int32", x)  -> tvmopt_int32(x)
         0.1f                     -> tvmopt_float32(0x3dcccccd)
         llvm.fma(x, y, z)        -> fmaf(x, y, z)
-        clz(x)                   -> __builtin_clz(x)
+        clz(x), fabs(x)          -> __builtin_clz(x), fabsf(x) or fabs(x)
         buffer in scope "local"  -> buffer
         body                     -> body; return 0
 
@@ -86,6 +86,8 @@ def _call(call: ir.Call) -> Any:
         return tirx.call_pure_extern(str(call.ty), f"tvmopt_{call.ty}", *call.args)
     if name == "prim.clz":
         return tirx.call_pure_extern(str(call.ty), "__builtin_clz", *call.args)
+    if name == "tirx.fabs":
+        return tirx.call_pure_extern(str(call.ty), "fabsf" if str(call.ty) == "float32" else "fabs", *call.args)
     if name in _LLVM:
         return tirx.call_pure_extern("float32", "fmaf", *call.args[-3:])
     return call
