@@ -94,7 +94,7 @@ def cycles(shape: Shape, tile: Tile, gpu: Gpu) -> float:
         _REGISTERS // (warps.threads * (warps.sums + _OTHERS)),
     )
     turns = ceil(parts * tile.splits / (gpu.multiprocessors * holds))
-    waits = turns * stages * _LATENCY / (tile.stages - 1)
+    waits = turns * ceil(stages / (tile.stages - 1)) * _LATENCY
     works = ceil(parts * tile.splits / gpu.multiprocessors) * (stages * stage + epilogue)
     total = turns * _BEGIN + max(waits, works)
     if tile.splits > 1:

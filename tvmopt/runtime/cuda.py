@@ -18,6 +18,10 @@ from ..errors import ArtifactError, DependencyError, DeviceError
 from . import vm
 from .inputs import checked
 
+# Of DLPack and the Python array API: a device of CUDA, and what ``__dlpack__`` is given for the legacy default stream,
+# so that it comes after what other streams have still to do with the array.
+_CUDA, _DEFAULT_STREAM = 2, 1
+
 PLACE = "tvmopt.device"
 """What a file has where TVM puts CUDA C++, and asks Python to compile it when the file is loaded."""
 
@@ -81,21 +85,25 @@ class Executable(vm.Executable):
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Compute the outputs; they are new arrays.
 
-        Arrays on the GPU (of torch, cupy, or any other that knows DLPack) are read where they are; if all inputs are
-        such, the outputs are too, and may still be in the making on the GPU's default stream when this returns.
+        Arrays on the GPU (of torch, cupy, or any other that knows DLPack) are read where they are, after what their
+        owner's streams have still to do; if all inputs are such, the outputs are on the GPU, too, and may still be in
+        the making on its default stream when this returns.
 
-        Raises InputError for a missing or unknown name, a wrong shape or a wrong dtype; DeviceError where the GPU's
+        Raises InputError for a missing or unknown name, a wrong shape or a wrong dtype, and for an array on another GPU
+        or whose elements do not lie one after the other from a multiple of 64 bytes on; DeviceError where the GPU's
         memory is full.
         """
         import tvm
 
         with self._lock, _memory(self.manifest["source"]):
-            if inputs and all(_on_gpu(value) for value in inputs.values()):
-                tensors = checked(inputs, self.inputs, tvm.runtime.from_dlpack)
-                return dict(zip((spec.name for spec in self.outputs), self._call(tensors), strict=True))
-            arrays = checked(inputs, self.inputs)
-            tensors = self._call([tvm.runtime.tensor(array, tvm.cuda(0)) for array in arrays])
-            return {spec.name: tensor.numpy() for spec, tensor in zip(self.outputs, tensors, strict=True)}
+            arrays = checked(inputs, self.inputs, _readable)
+            given = [isinstance(array, tvm.runtime.Tensor) for array in arrays]
+            tensors = [
+                x if on_gpu else tvm.runtime.tensor(x, tvm.cuda(0)) for x, on_gpu in zip(arrays, given, strict=True)
+            ]
+            outputs = self._call(tensors)
+            here = given and all(given)
+            return {s.name: y if here else y.numpy() for s, y in zip(self.outputs, outputs, strict=True)}
 
     def synchronize(self) -> None:
         """Wait until the GPU has computed everything."""
@@ -115,20 +123,33 @@ def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _on_gpu(value: Any) -> bool:
-    return hasattr(value, "__dlpack_device__") and int(value.__dlpack_device__()[0]) == 2  # kDLCUDA
+def _readable(value: Any) -> Any:
+    """An array on the GPU as TVM's, another one as numpy's. Raises ValueError for one that cannot be read in place."""
+    import tvm
+
+    kind, number = value.__dlpack_device__() if hasattr(value, "__dlpack_device__") else (0, 0)
+    if kind != _CUDA:
+        return np.asarray(value)
+    if number:
+        raise ValueError(f"lies on GPU {number}, the model on GPU 0")
+    if isinstance(value, tvm.runtime.Tensor):
+        return value
+    try:
+        return tvm.runtime.from_dlpack(value.__dlpack__(stream=_DEFAULT_STREAM))
+    except (BufferError, RuntimeError) as error:
+        raise ValueError(f"cannot be read where it is: {error}") from None
 
 
 def _runtime() -> Any:
     """TVM with its CUDA runtime. Raises DependencyError where that cannot be loaded."""
     import tvm
-    from tvm.libinfo import find_lib_path
+    from tvm.libinfo import find_libtvm_runtime
 
     if tvm.get_global_func("ffi.Module.load_from_bytes.cuda", allow_missing=True) is None:
         try:
             for library in _cudart():
                 ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
-            ctypes.CDLL(str(Path(find_lib_path()[0]).with_name("libtvm_runtime_cuda.so")), ctypes.RTLD_GLOBAL)
+            ctypes.CDLL(str(Path(find_libtvm_runtime()).with_name("libtvm_runtime_cuda.so")), ctypes.RTLD_GLOBAL)
         except OSError as error:
             raise DependencyError(
                 f"TVM's CUDA runtime cannot be loaded: {error}", hint="pip install 'tvmopt[cuda]'"

@@ -16,7 +16,7 @@ def checked(
 ) -> list[Any]:
     """The arrays of ``inputs`` in the order of ``specs``. A symbolic dimension has one size wherever it appears.
 
-    read : makes an array of what is given.
+    read : makes an array of what is given, or raises ValueError.
 
     Raises InputError for a missing or unknown name, a wrong shape or a wrong dtype.
     """
@@ -30,7 +30,10 @@ def checked(
 def _checked(inputs: Mapping[str, Any], spec: TensorSpec, sizes: dict[str, int], read: Callable[[Any], Any]) -> Any:
     if spec.name not in inputs:
         raise InputError("no value was given for this input", node=spec.name)
-    array = read(inputs[spec.name])
+    try:
+        array = read(inputs[spec.name])
+    except ValueError as error:
+        raise InputError(str(error), node=spec.name) from None
     if str(array.dtype) != spec.dtype:
         raise InputError(f"has dtype {array.dtype}, not {spec.dtype}", node=spec.name)
     if array.ndim == len(spec.shape):
