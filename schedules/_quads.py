@@ -7,13 +7,15 @@
             sums[pixel] += column * weight[block][tap]                 # for all pixels that it is under
             out[pixel] = bytes(scaled(sums[pixel]))                    # for one that ends here
 
-So a column is interleaved once, and sums are in registers for as long as their window takes. Instructions are put in by
-hand: tensorize does not match what is read under a condition.
+So a column is interleaved once, and sums are in registers for as long as their window takes. Where a quad is several
+whole pixels, interleaved columns of two quads give those between by shifting lanes, in half the shuffles. Instructions
+are put in by hand: tensorize does not match what is read under a condition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 from math import prod
@@ -72,10 +74,10 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     told = sch.get(acc).annotations
     stride, dilation = int(told["tvmopt.stride"]), int(told.get("tvmopt.dilation", 1))
     width, groups = (int(axis.dom.extent) for axis in sch.get(acc).iter_vars[-3:-1])
-    apart = stride * (extents(sch, out)[-1] // int(sch.get(acc).reads[0].source.shape[-1]))
-    most = max(1, min((COLUMNS - width) // apart + 1, STEPS // (width * groups)))
-    most = pixels if apart * (pixels - 1) + width <= ROW else most
-    tile = max(count for count in range(1, most + 1) if pixels % count == 0)
+    columns = _Columns(stride, dilation, int(sch.get(acc).reads[0].source.shape[-1]), extents(sch, out)[-1])
+    tiles = [n for n in range(1, pixels + 1) if pixels % n == 0]
+    fits = [n for n in tiles[:-1] if columns.gathered(n, width) <= COLUMNS and n * width * groups <= STEPS]
+    tile = pixels if columns.gathered(pixels, width) <= ROW else max(fits, default=1)
 
     *space, pixel, block = sch.get_loops(out)
     p0, p1 = sch.split(pixel, [None, decisions.pick("pixels", tile, [n for n in range(1, 9) if pixels % n == 0])])
@@ -101,7 +103,7 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     sch.blockize(sums)
     for loop in (space[-1], p0):
         sch.annotate(loop, "pragma_loop_partition_hint", 1)
-    return Schedule(_by_column(sch.mod["main"], sch.get(p1).loop_var, apart, dilation))
+    return Schedule(_by_column(sch.mod["main"], sch.get(p1).loop_var, columns))
 
 
 def _stored_at_once(func: PrimFunc) -> PrimFunc:
@@ -125,31 +127,94 @@ def _replaced(func: PrimFunc, name: str, replacement: Callable[[SBlock, SBlock],
     return func.with_body(structural_map(func.body, (SBlock, change)))
 
 
-def _by_column(func: PrimFunc, pixel: Expr, apart: int, dilation: int) -> PrimFunc:
-    """``func`` with the tile of pixels, which the loop over ``pixel`` is, computed column by column.
+@dataclass(frozen=True)
+class _Columns:
+    """Columns of the input under the windows of a row's quads.
 
-    apart, dilation : columns between neighbouring pixels, and between taps.
+    Columns of pixels that are side by side in a quad, counted from the first one that a tile's windows cover, are
+    gathered where a quad begins; those between are shifted from two that are.
+
+    stride, dilation : steps of the window, and columns between taps.
+    channels, elements : of a pixel of the input, and of the pixels that are taken as one.
     """
+
+    stride: int
+    dilation: int
+    channels: int
+    elements: int
+
+    @property
+    def apart(self) -> int:
+        """Columns between quads of the same channels."""
+        return self.stride * (self.elements // self.channels)
+
+    @property
+    def shared(self) -> bool:
+        """Whether columns can be shifted: a quad is whole pixels, and one column is as far from the next as taps."""
+        return self.channels < self.elements == QUAD and self.channels % DEPTH == 0 and self.dilation == 1
+
+    def under(self, quads: int, taps: int) -> dict[int, list[tuple[int, int]]]:
+        """Columns under so many neighbouring quads, in order, and whose window's tap each is: (quad, tap)."""
+        under: dict[int, list[tuple[int, int]]] = {}
+        for quad, tap in product(range(quads), range(taps)):
+            under.setdefault(self.apart * quad + self.dilation * tap, []).append((quad, tap))
+        return dict(sorted(under.items()))
+
+    def sources(self, column: int) -> tuple[list[int], int]:
+        """The columns that are gathered for a column, and by how many elements they are shifted then."""
+        beside = column % self.apart // self.stride
+        if not self.shared or not beside:
+            return [column], 0
+        begin = column - beside * self.stride
+        return [begin, begin + self.apart], beside * self.channels
+
+    def gathered(self, quads: int, taps: int) -> int:
+        """How many columns are gathered for so many neighbouring quads."""
+        return len({source for column in self.under(quads, taps) for source in self.sources(column)[0]})
+
+
+def _by_column(func: PrimFunc, pixel: Expr, columns: _Columns) -> PrimFunc:
+    """``func`` with the tile of pixels, which the loop over ``pixel`` is, computed column by column."""
 
     def change(loop: For) -> Stmt:
         if not loop.loop_var.same_as(pixel):
             return loop
         begin, taps, *end = _steps(loop.body)
-        add = _Group(taps.body.body)
-        last, groups = int(taps.extent) - 1, range(int(taps.body.extent))
-        under: dict[int, list[tuple[int, int]]] = {}
-        for p, tap in product(range(int(loop.extent)), range(last + 1)):
-            under.setdefault(apart * p + dilation * tap, []).append((p, tap))
+        add, quads, last = _Group(taps.body.body), int(loop.extent), int(taps.extent) - 1
         statements: list[Stmt] = []
-        for _, places in sorted(under.items()):
+        known: dict[tuple[int, int], list[Expr]] = {}
+
+        def at(quad: int, tap: int, group: int) -> dict[Var, int]:
+            return {pixel: quad, taps.loop_var: tap, taps.body.loop_var: group}
+
+        def gathered(column: int, group: int) -> list[Expr]:
+            if (column, group) not in known:
+                quad, tap = under[column][0] if column in under else (0, column)
+                made, known[column, group] = add.gathered(at(quad, tap, group), beyond=column not in under)
+                statements.extend(made)
+            return known[column, group]
+
+        under = columns.under(quads, last + 1)
+        for column, places in under.items():
             statements += [_copy(begin, {pixel: p}) for p, tap in places if tap == 0]
-            for group in groups:
-                known = [{pixel: p, taps.loop_var: tap, taps.body.loop_var: group} for p, tap in places]
-                statements += add(known)
+            for group in range(int(taps.body.extent)):
+                sources, elements = columns.sources(column)
+                vectors = _shifted([gathered(source, group) for source in sources], elements)
+                statements += add(vectors, [at(p, tap, group) for p, tap in places])
             statements += [_copy(step, {pixel: p}) for p, tap in places if tap == last for step in end]
         return SeqStmt(statements)
 
     return func.with_body(structural_map(func.body, (For, change)))
+
+
+def _shifted(columns: Sequence[list[Expr]], elements: int) -> list[Expr]:
+    """The four vectors of a column that is so many elements, a multiple of 4, behind the first of two quads'."""
+    vectors = []
+    for vector in range(DEPTH):
+        lane, of = divmod(vector + elements // DEPTH, DEPTH)
+        pair = [column[of] for column in columns]
+        vectors.append(shuffle(pair, range(lane * LANES, lane * LANES + QUAD)) if lane else pair[0])
+    return vectors
 
 
 def _steps(stmt: Stmt) -> list[Stmt]:
@@ -193,10 +258,21 @@ class _Group:
         self._x, self._w = products.a.value, products.b.value
         self._stride = int(element.annotations["tvmopt.stride"])
 
-    def __call__(self, known: Sequence[dict[Var, int]]) -> list[Stmt]:
-        """The statements for a column: for each pixel that it is under, the values of the loops.
+    def __call__(self, columns: Sequence[Expr], known: Sequence[dict[Var, int]]) -> list[Stmt]:
+        """The statements that add a column, of four vectors, to what it is under: the values of the loops for each."""
+        statements: list[Stmt] = []
+        for vector, column in enumerate(columns):
+            for each in known:
+                there = {**self._place(each), self._at: vector * LANES, **dict.fromkeys(self._row, 0)}
+                before = _vector(self._sums, there, LANES)
+                after = step(LANES, DEPTH, before, column, _vector(self._w, there, QUAD))
+                statements.append(BufferStore(self._sums.source, after, before.indices))
+        return statements
 
-        All use the same four vectors of columns, which are made once.
+    def gathered(self, known: dict[Var, int], beyond: bool) -> tuple[list[Stmt], list[Expr]]:
+        """The four vectors of the column under a tap, and the statements that make them.
+
+        beyond : the row may end before the quad does.
         """
         statements: list[Stmt] = []
 
@@ -204,27 +280,21 @@ class _Group:
             statements.append(Bind(Var("column", value.ty), value))
             return statements[-1].var
 
-        places = [{axis: substitute(value, each) for axis, value in self._axes.items()} for each in known]
-        for vector, column in enumerate(self._columns(places[0], bound)):
-            for place in places:
-                there = {**place, self._at: vector * LANES, **dict.fromkeys(self._row, 0)}
-                before = _vector(self._sums, there, LANES)
-                after = step(LANES, DEPTH, before, column, _vector(self._w, there, QUAD))
-                statements.append(BufferStore(self._sums.source, after, before.indices))
-        return statements
-
-    def _columns(self, place: dict[Var, Expr], bound: Callable[[Expr], Var]) -> list[Var]:
-        given = [{**place, **dict.fromkeys(self._row, number)} for number in range(self._rows)]
-        rows = [bound(_row(self._x, self._at, there, self._stride)) for there in given]
+        given = [{**self._place(known), **dict.fromkeys(self._row, number)} for number in range(self._rows)]
+        rows = [bound(_row(self._x, self._at, there, self._stride, beyond)) for there in given]
         rows += rows[-1:] * (DEPTH - len(rows))  # their weights are 0
         pairs = {high: [bound(unpacked(rows[i], rows[i + 1], 1, high)) for i in (0, 2)] for high in (False, True)}
-        return [bound(unpacked(*pairs[high], 2, higher)) for high in (False, True) for higher in (False, True)]
+        vectors = [bound(unpacked(*pairs[high], 2, higher)) for high in (False, True) for higher in (False, True)]
+        return statements, vectors
+
+    def _place(self, known: dict[Var, int]) -> dict[Var, Expr]:
+        return {axis: substitute(value, known) for axis, value in self._axes.items()}
 
 
-def _row(x: Expr, at: Var, there: dict[Var, int], stride: int) -> Expr:
+def _row(x: Expr, at: Var, there: dict[Var, int], stride: int, beyond: bool) -> Expr:
     """64 elements of a row of x; where some of them lie in the border, only the others are read.
 
-    stride : between pixels, if they are side by side.
+    stride : between pixels, if they are side by side; beyond : the row may end before they do.
     """
     condition, load, border = x.args if isinstance(x, Call) else (None, x, T.uint8(0))
     terms = _terms(condition) if condition is not None else []
@@ -234,7 +304,8 @@ def _row(x: Expr, at: Var, there: dict[Var, int], stride: int) -> Expr:
         value = first
     else:
         begins = range(0, QUAD * stride, QUAD)
-        read = [_part(first, begin, border, len(above) < len(terms) or stride > 1) for begin in begins]
+        cut = beyond or len(above) < len(terms) or stride > 1
+        read = [_part(first, begin, border, cut) for begin in begins]
         pixel = [channels * stride * (i // channels) + i % channels for i in range(QUAD)]
         value = shuffle(read, pixel) if stride > 1 else read[0]
     return T.if_then_else(reduce(And, above), value, T.broadcast(border, QUAD)) if above else value

@@ -115,6 +115,19 @@ def test_columns_between_taps(channels, dilation):
     check(region, x, target=TARGET, threads=1)
 
 
+@needs_vnni
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [4, 8, 16, 32])
+@pytest.mark.parametrize("beside", [1, 3])
+def test_columns_shifted_between_quads(channels, stride, beside):
+    """Also where the last quad's columns end with the row, and nothing lies behind it."""
+    pixels = QUAD // channels * beside
+    x = tensor((1, channels, 4, (pixels - 1) * stride + 3), "uint8")
+    region = convolution(channels, (3, 3), (1, stride), (1, 1), (0,) * 4)
+    assert takes(region, x)
+    check(region, x, target=TARGET, threads=1)
+
+
 def test_without_a_schedule():
     region = convolution(96, (3, 3), (1, 1), (1, 1), (1,) * 4)
     check(region, tensor((1, 96, 5, 6), "uint8"), target=TARGET, threads=0)
