@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import ArtifactError
+from ..files import replacing
 from ..model import TensorSpec
 from . import cuda, vm
 from .library import Library
@@ -161,18 +162,16 @@ class Artifact:
 
         Raises ArtifactError where it cannot be written.
         """
-        part = Path(f"{os.fspath(path)}.part")
         try:
             if self.path.is_dir():
                 shutil.copytree(self.path, path, dirs_exist_ok=True)
                 return
-            shutil.copyfile(self.path, part)
-            part.replace(path)
+            with replacing(Path(path)) as part:
+                shutil.copyfile(self.path, part)
             for suffix in BESIDE:
                 if self.path.with_suffix(suffix).exists():
                     shutil.copyfile(self.path.with_suffix(suffix), Path(path).with_suffix(suffix))
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise ArtifactError(f"cannot be written: {error.strerror}", file=path) from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import TuningError
+from ..files import replacing
 from .entries import Entry
 from .features import matrix
 from .task import Decisions
@@ -120,12 +120,10 @@ class CostModel:
         arrays = {f"member{n}": np.frombuffer(m.save_raw("json"), np.uint8) for n, m in enumerate(self._members)}
         arrays["names"] = np.array(self._names, str)
         np.savez_compressed(content, allow_pickle=False, **arrays)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            part.write_bytes(content.getbuffer())
-            part.replace(path)
+            with replacing(path) as part:
+                part.write_bytes(content.getbuffer())
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise TuningError(f"the cost model cannot be written: {error.strerror}", file=path) from None
 
     def load(self, path: Path) -> None:

@@ -11,6 +11,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ..errors import TuningError
+from ..files import replacing
 from .state import JUDGED, shares
 
 if TYPE_CHECKING:
@@ -72,10 +73,9 @@ class Page:
         if not campaign.over and time.monotonic() < self._written + SECONDS:
             return
         self._written = time.monotonic()
-        part = self._path.with_name(self._path.name + ".part")
         try:
-            part.write_text(render(campaign), encoding="utf-8")
-            part.replace(self._path)  # at once: a reader never sees half of it
+            with replacing(self._path) as part:  # a reader never sees half of it, and two campaigns may have one page
+                part.write_text(render(campaign), encoding="utf-8")
         except OSError as error:
             raise TuningError(f"the page cannot be written: {error.strerror}", file=self._path) from None
 
