@@ -22,9 +22,14 @@ def test_the_new_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 def test_what_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("old")
-    with pytest.raises(OSError, match="disk"), replacing(path) as part:
-        part.write_text("half")
-        raise OSError("disk full")
+
+    def fail() -> None:
+        with replacing(path) as part:
+            part.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
     assert [(file, file.read_text()) for file in tmp_path.iterdir()] == [(path, "old")]
 
 
