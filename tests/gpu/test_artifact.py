@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tvmopt
+from benchmarks import sparsity
 from tvmopt import demo, runtime
 from tvmopt.errors import DeviceError, InputError
 from tvmopt.runtime import Artifact, cuda
@@ -63,6 +65,59 @@ def test_arrays_on_the_gpu_stay_there(artifact):
     for name, value in artifact.run(x).items():
         assert int(outputs[name].__dlpack_device__()[0]) == 2
         np.testing.assert_array_equal(outputs[name].numpy(), value)
+
+
+class Elsewhere:
+    """An array of another library on a GPU, which lets the reader's stream wait for its own."""
+
+    def __init__(self, array: Any, device: int = 0) -> None:
+        self.array, self.device = array, device
+        self.asked: list[int | None] = []
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self.device
+
+    def __dlpack__(self, *, stream: int | None = None) -> Any:
+        self.asked.append(stream)
+        return self.array.__dlpack__()
+
+
+def test_another_library_is_told_of_the_default_stream(artifact):
+    engine = artifact.engine
+    assert isinstance(engine, cuda.Executable)
+    x = feeds(artifact, 5)
+    given = {name: Elsewhere(value) for name, value in engine.upload(x).items()}
+    outputs = artifact.run(given)
+    engine.synchronize()
+    for name, value in artifact.run(x).items():
+        np.testing.assert_array_equal(outputs[name].numpy(), value)
+    assert [value.asked for value in given.values()] == [[1]]
+
+
+def test_arrays_that_cannot_be_read_where_they_are(artifact):
+    engine = artifact.engine
+    assert isinstance(engine, cuda.Executable)
+    ((name, value),) = engine.upload(feeds(artifact, 6)).items()
+    with pytest.raises(InputError, match=f"'{name}': lies on GPU 1, the model on GPU 0"):
+        artifact.run({name: Elsewhere(value, 1)})
+    turned = np.asfortranarray(feeds(artifact, 6)[name])
+    with pytest.raises(InputError, match=f"'{name}': cannot be read where it is: "):
+        artifact.run({name: Elsewhere(turned)})
+
+
+def test_a_split_product_in_much_shared_memory(gpu: Target):
+    """Two kernels that share a workspace, and more shared memory than a block has unasked."""
+    case, shape = sparsity.region(2048, 512, 1, "unstructured", 0), (48, 2048)
+    artifact = sparsity.compile_layer(case, shape, gpu)
+    x = {"x": np.random.default_rng(3).integers(0, 256, shape, np.uint8)}
+    (expected,) = sparsity.compile_layer(case, shape, "x86/avx2").run(x).values()
+    for _ in range(3):
+        (got,) = artifact.run(x).values()
+        np.testing.assert_array_equal(got, expected)
+    if gpu.cuda is not None and gpu.cuda.number >= 80:
+        kernels = artifact.manifest["cuda"]["kernels"].values()
+        assert len(kernels) == 2
+        assert max(usage["shared"] for usage in kernels) > 48 * 1024
 
 
 def test_a_wrong_array_on_the_gpu(artifact):

@@ -7,7 +7,9 @@
 #include <string.h>
 
 enum { OK = 0, INVALID_VALUE = 1, NO_MEMORY = 2, NOT_FOUND = 500, IN_CAPTURE = 900, IMPLICIT = 906 };
-enum { KERNELS = 256, PARAMS = 32, ALLOCATIONS = 4096, STREAM_CAPTURING = 1 };
+enum { KERNELS = 512, PARAMS = 32, ALLOCATIONS = 4096, STREAM_CAPTURING = 1 };
+
+static const size_t MEMORY = (size_t)1 << 32;
 
 typedef struct {
   char name[200];
@@ -47,9 +49,9 @@ void gpu_begin(int shared, void (*callback)(const char *, int, const uint64_t *)
   run = callback;
 }
 
-void gpu_define(const char *name, int params) {
+void gpu_define(const char *name, int params) { /* again for another kernel of that name */
   for (Kernel *k = kernels; k < kernels + KERNELS; k++)
-    if (!k->name[0]) {
+    if (!k->name[0] || !strcmp(k->name, name)) {
       snprintf(k->name, sizeof k->name, "%s", name);
       k->params = params;
       k->allowed = 48 * 1024;
@@ -98,6 +100,7 @@ int cudaPeekAtLastError(void) { return OK; }
 /* memory, which has anything in it at first */
 int cudaMalloc(void **to, size_t size) {
   if (refused()) return IN_CAPTURE;
+  if (size > MEMORY) return NO_MEMORY;
   for (int i = 0; i < ALLOCATIONS; i++)
     if (!allocations[i].begin) {
       allocations[i].size = size;
@@ -115,7 +118,8 @@ int cudaFree(void *memory) {
 }
 int cudaMallocHost(void **to, size_t size) { return (*to = malloc(size)) ? OK : NO_MEMORY; }
 int cudaFreeHost(void *memory) { return free(memory), OK; }
-int cudaMemGetInfo(size_t *unused, size_t *all) { return *unused = *all = (size_t)1 << 32, OK; }
+int cudaMemGetInfo(size_t *unused, size_t *all) { return *unused = *all = MEMORY, OK; }
+int cuMemGetInfo_v2(size_t *unused, size_t *all) { return cudaMemGetInfo(unused, all); }
 int cudaMemcpyAsync(void *to, const void *from, size_t size, int kind, void *stream) {
   if (refused()) return IN_CAPTURE; /* which a driver would capture; no kernel of ours copies */
   return memcpy(to, from, size), OK;
