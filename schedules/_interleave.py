@@ -80,23 +80,34 @@ def _columns(a: Buffer, b: Buffer) -> None:
         rows = map(loaded, range(COLUMNS))
         _store_columns([_bind(shuffle(row, range(pixels)) if len(row) > 1 else row[0]) for row in rows], b, 0)
         return
-    with builder.serial(COLUMNS) as i:
-        for block, quarter in enumerate(_quarters(loaded(i))):
-            builder.buffer_store(b, quarter, [block * COLUMNS + i, _ramp(0, pixels)])
-    with builder.serial(count // COLUMNS) as block:
-        first = block * COLUMNS
-        _store_columns([_bind(b.vload([first + i, 0], f"{a.dtype}x{pixels}")) for i in range(COLUMNS)], b, first)
+    with builder.serial(count // (2 * COLUMNS)) as half:
+        column = half * 2 * COLUMNS
+        rows = [_bind(_halves(a, first, column)) for first in (*range(COLUMNS), *range(2 * COLUMNS, 3 * COLUMNS))]
+        low, high = (_interleaved(rows[i : i + COLUMNS]) for i in (0, COLUMNS))
+        for k, (x, y) in enumerate(zip(low, high, strict=True)):
+            for i in (0, 1):
+                value = _picked(x, y, i, i + 2)
+                builder.buffer_store(b, value, [column + i * COLUMNS + k, _ramp(0, pixels)])
+
+
+def _halves(a: Buffer, row: int, column: Expr) -> Expr:
+    parts = [a.vload([first, column], f"{a.dtype}x{2 * COLUMNS}") for first in (row, row + COLUMNS)]
+    return shuffle(parts, range(4 * COLUMNS))
 
 
 def _store_columns(vectors: Sequence[Expr], b: Buffer, first: Expr | int) -> None:
     """16 columns, of vectors that are 16 rows of bytes in every 128 bits."""
     pixels = int(b.shape[1])
+    for k, vector in enumerate(_interleaved(vectors)):
+        value = T.cast(vector, f"{b.dtype}x{pixels}")
+        builder.buffer_store(b, value, [first + k, _ramp(0, pixels)])
+
+
+def _interleaved(vectors: Sequence[Expr]) -> Sequence[Expr]:
     for _ in range(4):
         pairs = zip(vectors[:8], vectors[8:], strict=True)
         vectors = [_bind(unpacked(x, y, 1, high)) for x, y in pairs for high in (False, True)]
-    for k, vector in enumerate(vectors):
-        value = T.cast(vector, f"{b.dtype}x{pixels}")
-        builder.buffer_store(b, value, [first + k, _ramp(0, pixels)])
+    return vectors
 
 
 @cache
@@ -161,8 +172,11 @@ def _multiply_add(a: Buffer, b: Buffer, c: Buffer, lanes: int) -> None:
 
 
 @cache
-def narrow(lanes: int, depth: int) -> str:
-    """4 rows of a tile's int32 -> words of 4 bytes: plus [zero point], and clipped to [lowest, highest]."""
+def narrow(lanes: int, depth: int, flip: int) -> str:
+    """4 rows of a tile's int32 -> words of 4 bytes: plus [zero point], and clipped to [lowest, highest].
+
+    flip : bits that change in each byte after that. Where they do, the limits are those of signed bytes.
+    """
     pixels = lanes * depth
 
     @T.prim_func(s_tir=True, private=True)
@@ -177,10 +191,10 @@ def narrow(lanes: int, depth: int) -> str:
                 with T.sblock("element"):
                     vp = T.axis.remap("S", [p])
                     C[0, vp] = (
-                        T.bitwise_and(T.max(T.min(A[0, vp] + B[0], B[2]), B[1]), 255)
-                        + T.shift_left(T.bitwise_and(T.max(T.min(A[1, vp] + B[0], B[2]), B[1]), 255), 8)
-                        + T.shift_left(T.bitwise_and(T.max(T.min(A[2, vp] + B[0], B[2]), B[1]), 255), 16)
-                        + T.shift_left(T.bitwise_and(T.max(T.min(A[3, vp] + B[0], B[2]), B[1]), 255), 24)
+                        _byte(A[0, vp], B, flip)
+                        + T.shift_left(_byte(A[1, vp], B, flip), 8)
+                        + T.shift_left(_byte(A[2, vp], B, flip), 16)
+                        + T.shift_left(_byte(A[3, vp], B, flip), 24)
                     )
 
     @T.prim_func(s_tir=True, private=True)
@@ -191,18 +205,25 @@ def narrow(lanes: int, depth: int) -> str:
         with T.sblock("root"):
             T.reads(A[0:ROWS, 0:pixels], B[0:3])
             T.writes(C[0, 0:pixels])
-            _narrow_rows(A, B, C) if lanes == _neon.LANES else _narrow(A, B, C, lanes)
+            _narrow_rows(A, B, C) if lanes == _neon.LANES else _narrow(A, B, C, lanes, flip)
 
-    return register(f"tvmopt.narrow.4x{pixels}.{depth}", description, implementation)
+    return register(f"tvmopt.narrow.4x{pixels}.{depth}.{flip}", description, implementation)
 
 
-def _narrow(a: Buffer, limits: Buffer, b: Buffer, lanes: int) -> None:
+def _byte(value: Expr, limits: Buffer, flip: int) -> Expr:
+    clipped = T.max(T.min(value + limits[0], limits[2]), limits[1])
+    return T.bitwise_xor(T.bitwise_and(clipped, 255), flip)
+
+
+def _narrow(a: Buffer, limits: Buffer, b: Buffer, lanes: int, flip: int) -> None:
     """See ``narrow``. Packing saturates to 16 bits first, which leaves room for the zero point, and takes 4 elements
     of each row in turn."""
     quarters = range(lanes // 4)
     order = [16 * quarter + 4 * row + pixel for quarter in quarters for pixel in range(4) for row in range(ROWS)]
+    byte, pack = ("int8", "packsswb") if flip else ("uint8", "packuswb")
     zero_point = T.broadcast(T.cast(limits[0], "int16"), 2 * lanes)
-    low, high = (T.broadcast(T.cast(limits[i], "uint8"), 4 * lanes) for i in (1, 2))
+    low, high = (T.broadcast(T.cast(limits[i], byte), 4 * lanes) for i in (1, 2))
+    flipped = T.broadcast(const(flip, "uint8"), 4 * lanes)
 
     def packed(call: str, result: str, x: Expr, y: Expr) -> Expr:
         return T.call_llvm_pure_intrin(result, _PACKS[lanes].format(call), x, y)
@@ -211,7 +232,8 @@ def _narrow(a: Buffer, limits: Buffer, b: Buffer, lanes: int) -> None:
         rows = [a.vload([row, first], f"int32x{lanes}") for row in range(ROWS)]
         words = [packed("packssdw", f"int16x{2 * lanes}", *rows[i : i + 2]) for i in (0, 2)]
         moved = [T.call_llvm_pure_intrin(f"int16x{2 * lanes}", "llvm.sadd.sat", pair, zero_point) for pair in words]
-        bytes_ = T.max(T.min(packed("packuswb", f"uint8x{4 * lanes}", *moved), high), low)
+        bytes_ = T.max(T.min(packed(pack, f"{byte}x{4 * lanes}", *moved), high), low)
+        bytes_ = T.reinterpret(bytes_, dtype=f"uint8x{4 * lanes}") ^ flipped
         value = T.reinterpret(shuffle([bytes_], order), dtype=f"int32x{lanes}")
         builder.buffer_store(b, value, [0, _ramp(first, lanes)])
 
@@ -289,18 +311,19 @@ def _rows(a: Buffer, b: Buffer, lanes: int, depth: int) -> None:
 
 def _quarters(vectors: Sequence[Expr]) -> list[Expr]:
     """As many vectors as they have quarters of 128 bits, 4 or 2, transposed."""
-    lanes = int(DataType(str(vectors[0].ty)).lanes)
-    size = lanes // len(vectors)
-
-    def pick(x: Expr, y: Expr, *quarters: int) -> Expr:
-        own = [size * quarter + i for quarter in quarters for i in range(size)]
-        return _bind(shuffle([x, y], own + [lanes + i for i in own]))
-
     if len(vectors) == 2:
-        return [pick(*vectors, i) for i in (0, 1)]
+        return [_picked(*vectors, i) for i in (0, 1)]
     a, b, c, d = vectors
-    halves = [(pick(a, b, i, i + 1), pick(c, d, i, i + 1)) for i in (0, 2)]
-    return [pick(x, y, i, i + 2) for x, y in halves for i in (0, 1)]
+    halves = [(_picked(a, b, i, i + 1), _picked(c, d, i, i + 1)) for i in (0, 2)]
+    return [_picked(x, y, i, i + 2) for x, y in halves for i in (0, 1)]
+
+
+def _picked(x: Expr, y: Expr, *quarters: int) -> Expr:
+    """Quarters of 128 bits of x, then the same of y."""
+    dtype = DataType(str(x.ty))
+    lanes, size = int(dtype.lanes), 128 // int(dtype.bits)
+    own = [size * quarter + i for quarter in quarters for i in range(size)]
+    return _bind(shuffle([x, y], own + [lanes + i for i in own]))
 
 
 def _transposed(rows: Sequence[Expr]) -> list[Expr]:

@@ -22,6 +22,9 @@ def schedule(func: PrimFunc) -> Schedule:
     words, (result,) = sch.get(out).reads[0].region[0].extent, sch.get(out).writes
     dtype = str(result.source.dtype)
     if dtype != "float32":
-        sch.tensorize(sch.get_sblock("bytes"), _interleave.narrow(*form))
+        block = sch.get_sblock("bytes")
+        flip = int(sch.get(block).annotations["tvmopt.flip"])
+        sch.unannotate(block, "tvmopt.flip")
+        sch.tensorize(block, _interleave.narrow(*form, flip))
     sch.tensorize(out, _interleave.rows(*form, dtype, int(words)))
     return sch

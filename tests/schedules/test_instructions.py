@@ -80,4 +80,4 @@ def test_depthwise_columns_are_unpacked(channels):
 
 def test_forms_of_sparse_kernels_have_instructions_of_their_own():
     """AVX2's and AArch64's, which are alike in size: one process may compile for both."""
-    assert _interleave.narrow(8, 2) != _interleave.narrow(4, 4)
+    assert _interleave.narrow(8, 2, 0) != _interleave.narrow(4, 4, 0)

@@ -13,7 +13,8 @@ from ..quant.params import QParams
 from ..quant.reference import multiplier
 from ..quant.regions import Clamp, Requantize
 from ..target import Target
-from .arith import Expr, nearest, rescale, rounded, saturate, saturate_integer, saturate_real, shift, within
+from . import mantissa
+from .arith import Expr, fuses, nearest, rescale, rounded, saturate, saturate_integer, saturate_real, shift, within
 from .dispatch import activation
 
 
@@ -61,8 +62,10 @@ class Epilogue:
         if y is not None:
             self.y, self._clamp = stored_output(y, clamp, target)
         self.dtype = "float32" if self.y is None else self.y.dtype.name
-        largest = np.inf if y is None or reach is None or self._fixed else reach + np.abs(bias)
-        self.bounded = bool(np.all(largest * np.maximum(factor.astype(np.float64), 1) < 2**30))
+        self._reach = None if y is None or reach is None or self._fixed else reach + np.abs(bias)
+        larger = np.maximum(factor.astype(np.float64), 1)
+        self.bounded = self._reach is not None and bool(np.all(self._reach * larger < 2**30))
+        self._begun, self._floats, self._target = False, False, target
 
     def reading(self, buffers: Sequence[tirx.Buffer]) -> Epilogue:
         """The same for a function that is not written in TE: parameters are in buffers, 8-bit results in 32 bits."""
@@ -72,10 +75,18 @@ class Epilogue:
         return bound
 
     def begun(self) -> Epilogue:
-        """The same for sums that begin with the bias."""
-        bound = copy(self)
-        bound.params = (lambda channel: tirx.const(0, "int32"), *self.params[1:])
-        return bound
+        """The same for sums that begin with the first of its constants: with the bias, if not in a float (see
+        ``mantissa``)."""
+        begun = copy(self)
+        begun._begun = True
+        if self._reach is None or not (self.bounded and fuses(self._target)):
+            return begun
+        bias, factor = self.constants
+        offset = mantissa.offsets(factor, self._reach, shift(self._clamp, -self.limits[0]))
+        if offset is not None:
+            begun._floats = True
+            begun.constants = (bias + offset.view(np.int32), factor, -offset * factor)
+        return begun
 
     @property
     def limits(self) -> tuple[int, int, int]:
@@ -110,6 +121,9 @@ class Epilogue:
     def _real(self, acc: Expr, channel: Expr) -> Expr:
         """The sum in units of the output, before it is rounded; int64 where the arithmetic is "fixed"."""
         bias, factor, *others = (param(channel) for param in self.params)
+        if self._floats:
+            return tirx.call_llvm_pure_intrin("float32", "llvm.fma", tirx.reinterpret("float32", acc), factor, *others)
+        bias = tirx.const(0, "int32") if self._begun else bias
         return rescale(acc + bias, factor, *others) if self._fixed else (acc + bias).astype("float32") * factor
 
 

@@ -92,6 +92,27 @@ def test_pointwise_convolutions(size):
     check(region, x, target=targets.get(VNNI), threads=1, lower=forced("groups"))
 
 
+@pytest.mark.parametrize("target", VECTORS)
+@pytest.mark.parametrize(("zero_point", "clamp"), [(0, (0, 255)), (77, (100, 200)), (128, (90, 255))])
+def test_zero_points(target, zero_point, clamp):
+    """One of 128 is a flipped bit; sums that are small enough are kept in floats."""
+    y = QParams.per_tensor(0.5, zero_point, "uint8")
+    region, target = replace(product(0.9), y=y, clamp=clamp), targets.get(target)
+    kernel = forced("groups")(region, (Stored((70, 512), activation("uint8", target)),), (70, 256), target)
+    assert "llvm.fma" in kernel.func.script()
+    check(region, tensor((70, 512), "uint8"), target=target, threads=1, lower=forced("groups"))
+
+
+@needs_vnni
+def test_sums_that_leave_a_mantissa():
+    """2**22, with every weight of a column at its largest and a bias beyond."""
+    region = product(0.9)
+    far = replace(region, bias=np.full(256, 2**23, np.int32), y=QParams.per_tensor(20.0, 0, "uint8"))
+    kernel = forced("groups")(far, (Stored((70, 512), "uint8"),), (70, 256), targets.get(VNNI))
+    assert "llvm.fma" not in kernel.func.script()
+    check(far, tensor((70, 512), "uint8"), target=targets.get(VNNI), threads=1, lower=forced("groups"))
+
+
 @st.composite
 def convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
     """Windows of any size over padded images."""

@@ -130,7 +130,7 @@ def _under_windows(
     why, pays = _compared("groups of 4 outputs", cycles, dense)
     if not pays:
         return Choice(None, why)
-    packed = group(flat.astype(form.w), form.depth)
+    packed, epilogue = group(flat.astype(form.w), form.depth), epilogue.begun()
     func = convolution(phases, batch, border, len(packed.inputs), epilogue)
     inputs = phases.offsets()[packed.inputs]
     return Choice(Kernel(func, (packed.begins, inputs, packed.values, *epilogue.constants), out), why)
@@ -165,7 +165,7 @@ def _compared(name: str, sparse: float, dense: float) -> tuple[str, bool]:
 
 
 def _groups(weight: np.ndarray, out: Stored, epilogue: Epilogue, form: Form) -> Kernel:
-    packed = group(weight, form.depth)
+    packed, epilogue = group(weight, form.depth), epilogue.begun()
     func = product(_extents(weight, out), len(packed.inputs), epilogue, form)
     return Kernel(func, (packed.begins, packed.inputs * form.pixels, packed.values, *epilogue.constants), out)
 

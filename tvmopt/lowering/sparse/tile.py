@@ -2,7 +2,7 @@
 
     staged[input][pixel] = x[pixel][input]                     # block "stage"
     for groups of 4 outputs:
-        sums[4][pixel] = bias
+        sums[4][pixel] = bias                                  # in a float, if it can be (see ``mantissa``)
         for steps of the group:                                # how many is data
             taken[depth][pixel] = staged[inputs of the step]
             sums += taken * values of the step                 # block "acc"
@@ -35,6 +35,9 @@ COLUMNS = 16
 LINE = 64
 """Bytes of a cache line; as many are transposed at a time where a vector holds them."""
 
+FLIP = 128
+"""What flips the sign of a byte."""
+
 
 @dataclass(frozen=True)
 class Weight:
@@ -58,7 +61,7 @@ class Weight:
         inputs = T.arg("inputs", T.buffer((steps, form.depth), "int32"))
         values = T.arg("values", T.buffer((steps, ROWS, form.depth), form.w))
         read = [T.arg(f"scale{i}", T.buffer(c.shape, c.dtype.name)) for i, c in enumerate(epilogue.constants)]
-        return Weight(begins, inputs, values, read[0], epilogue.reading(read).begun(), epilogue.dtype, form)
+        return Weight(begins, inputs, values, read[0], epilogue.reading(read), epilogue.dtype, form)
 
 
 def copy(name: str, shape: Sequence[int], target: tirx.Buffer, value: Callable[..., Expr]) -> None:
@@ -149,25 +152,28 @@ def _group(staged: tirx.Buffer, at: Expr | int, weight: Weight, group: Expr, pac
 
 def _pack(sums: tirx.Buffer, weight: Weight, group: Expr, packed: tirx.Buffer, own: Expr) -> None:
     """Bytes of 4 outputs in a word. Their zero point and limits are applied by what makes the bytes, where sums are
-    bounded."""
+    bounded: a zero point of 128, by flipping the highest bit of signed ones."""
     epilogue, pixels, lanes = weight.epilogue, weight.form.pixels, weight.form.lanes
     scaled = T.sblock_alloc_buffer((ROWS, pixels), "int32", scope="local")
     limits = T.sblock_alloc_buffer((3,), "int32", scope="local")
     info = np.iinfo(weight.form.stored)
     unlimited = (0, int(info.min), int(info.max))
     value, applied = (epilogue.scaled, epilogue.limits) if epilogue.bounded else (epilogue, unlimited)
+    flip = FLIP if applied[0] == FLIP else 0
     for i, limit in enumerate(applied):
-        T.buffer_store(limits, tirx.const(limit, "int32"), [i])
+        T.buffer_store(limits, tirx.const(limit - flip, "int32"), [i])
     with T.unroll(ROWS) as row, T.unroll(weight.form.depth) as vector, T.vectorized(lanes) as lane:
         p = vector * lanes + lane
         T.buffer_store(scaled, value(sums[row, p], group * ROWS + row), [row, p])
     with T.sblock("bytes"):
         T.reads(scaled[0:ROWS, 0:pixels], limits[0:3])
         T.writes(packed[own, 0:pixels])
+        T.sblock_attr({"tvmopt.flip": flip})
         with T.serial(pixels) as p, T.sblock("element"):
             p = T.axis.spatial(pixels, p)
             parts = [tirx.max(tirx.min(scaled[row, p] + limits[0], limits[2]), limits[1]) for row in range(ROWS)]
-            T.buffer_store(packed, reduce(add, ((part & 255) << (8 * i) for i, part in enumerate(parts))), [own, p])
+            parts = [(part & 255) ^ flip for part in parts]
+            T.buffer_store(packed, reduce(add, (part << (8 * i) for i, part in enumerate(parts))), [own, p])
 
 
 def _unpack(packed: tirx.Buffer, y: tirx.Buffer, first: Expr, channel: Expr, form: Form) -> None:
