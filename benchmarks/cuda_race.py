@@ -26,7 +26,7 @@ from tvmopt.report import bench
 from tvmopt.runtime import Artifact, cuda
 
 from . import models, sparsity, torch_gpu, weight_only
-from .command import Command
+from .command import Command, listed
 
 ROWS = (1, 16, 128, 1024)
 PRODUCTS = {"attention": (768, 768), "feed-forward in": (768, 3072), "feed-forward out": (3072, 768)}
@@ -38,7 +38,7 @@ FEW_BITS = 4096, 4096
 ATTENTION = [(12, 128, 64), (12 * 32, 128, 64)]
 """Heads of a batch, tokens, elements of a head: BERT-base."""
 
-NETWORKS = [("resnet50", "resnet50-s8-qdq", 1), ("resnet50", "resnet50-s8-qdq", 32)]
+NETWORKS = [("resnet50", "resnet50-s8-qdq", 32), ("resnet50", "resnet50-s8-qdq", 1)]
 NETWORKS += [("mobilenet_v2", "mobilenet_v2-u8-qdq", 1)]
 """By torchvision's name, ours, and batch."""
 
@@ -111,7 +111,7 @@ def call(artifact: Artifact) -> Call:
     return partial(artifact.run, engine.upload(feeds))
 
 
-def product(rows: int, layer: str, wait: Call) -> Row:
+def product(layer: str, rows: int, wait: Call) -> Row:
     """One layer with so many rows."""
     length, columns = PRODUCTS[layer]
     case = sparsity.region(length, columns, 1, "unstructured", 0)
@@ -160,16 +160,24 @@ def network(name: str, own: str, batch: int, wait: Call) -> Row:
     return race(f"{name}, batch {batch}", {OURS: call(ours), "torch bf16": torch_gpu.network(name, batch)}, wait)
 
 
+WORKLOADS: dict[str, Callable[[Call], Row]] = {
+    **{f"{name} {batch}": partial(network, name, own, batch) for name, own, batch in NETWORKS},
+    **{f"{layer} {rows}": partial(product, layer, rows) for rows in reversed(ROWS) for layer in PRODUCTS},
+    **{f"scores {batch}": partial(attention, batch, *rest) for batch, *rest in ATTENTION},
+    **{f"4 bits {rows}": partial(few_bits, rows) for rows in (1, 8)},
+}
+"""What is timed, by name; what tells most comes first."""
+
+
 @click.command(cls=Command, help=__doc__)
+@click.option("--workloads", default=",".join(WORKLOADS), callback=listed, show_default=True, help="Names.")
 @options.as_json
-def main(as_json: bool) -> None:
+def main(workloads: list[str], as_json: bool) -> None:
+    if unknown := set(workloads) - set(WORKLOADS):
+        raise click.UsageError(f"no workload '{min(unknown)}'; there are {', '.join(WORKLOADS)}")
     torch = torch_gpu.find()
-    wait = torch.cuda.synchronize
     with terminal.progress():
-        rows = [product(rows, layer, wait) for layer in PRODUCTS for rows in ROWS]
-        rows += [attention(*each, wait) for each in ATTENTION]
-        rows += [few_bits(rows, wait) for rows in (1, 8)]
-        rows += [network(*which, wait) for which in NETWORKS]
+        rows = [WORKLOADS[name](torch.cuda.synchronize) for name in workloads]
     report = Report(torch.cuda.get_device_name(), rows)
     if as_json:
         terminal.print_json(report)

@@ -34,6 +34,7 @@ def network(name: str, batch: int) -> Call:
     torch = find()
     import torchvision
 
+    torch.backends.cudnn.benchmark = True
     last = {"device": "cuda", "dtype": torch.bfloat16, "memory_format": torch.channels_last}
     model = getattr(torchvision.models, name)(weights=None).eval().to(**last)
     return _graphed(torch, partial(model, torch.randn(batch, 3, 224, 224).to(**last)))

@@ -32,10 +32,10 @@ DEPTHWISE = {
 }
 TILES = [
     cut
-    for i, cut in enumerate(itertools.product((32, 64, 128), (32, 64, 128), (2, 3, 4, 8), (1, 2, 4, 8)))
-    if i % 5 == 0
+    for i, cut in enumerate(itertools.product((32, 64, 128), (32, 64, 128, 256), (1, 2), (2, 3, 4, 8), (1, 2, 4, 8)))
+    if i % 7 == 0
 ]
-"""Rows, columns, stages and splits: every pair of values of two of them is there."""
+"""Rows, columns, steps (of 64 elements), stages and splits: every pair of values of two of them is there."""
 
 
 def run(
@@ -91,8 +91,10 @@ def test_tiles(gpu: Target, monkeypatch: pytest.MonkeyPatch, two_of_four: bool) 
     def decide(rule: str, func: Any) -> list[tuple[str, int]]:
         if func.attrs.get("tvmopt.op") != "contraction":
             return []
-        tile = TILES[int(func.params[-1].ty.shape[-1]) - 130]
-        return list(zip(("rows", "columns", "stages", "splits"), tile, strict=True))
+        rows, columns, steps, stages, splits = TILES[int(func.params[-1].ty.shape[-1]) - 130]
+        steps = steps if two_of_four else 2 * steps
+        tile = {"rows": rows, "columns": columns, "steps": steps, "stages": stages, "splits": splits}
+        return list(tile.items())
 
     assert differing(run(gpu, cases, decide)) == {}
 
