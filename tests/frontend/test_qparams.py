@@ -5,9 +5,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tests.frontend.runs import model
+from tests.frontend.runs import compare, model
 from tvmopt import frontend
 from tvmopt.errors import ModelError, TvmoptError, UnsupportedError
+from tvmopt.passes import pipeline
 
 
 def refusal(proto: onnx.ModelProto, kind: type[TvmoptError] = ModelError) -> str:
@@ -100,3 +101,18 @@ def test_type_that_is_no_integer():
     graph = helper.make_graph([helper.make_node("DequantizeLinear", ["x", "s"], ["y"])], "g", [x], [y], [scale])
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
     assert refusal(proto, UnsupportedError).endswith("quantization to float8e4m3fn is not supported")
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5])
+def test_weights_may_have_any_scale_and_then_stay_float(scale):
+    w = np.random.default_rng(0).integers(-9, 9, (2, 3, 3, 3)).astype(np.int8)
+    body = """g (float[1,3,5,5] x) => (float[1,2,3,3] y) <float xs = {0.05}, int8 z = {3}> {
+        q = QuantizeLinear(x, xs, z)
+        d = DequantizeLinear(q, xs, z)
+        f = DequantizeLinear<axis=0>(w, s)
+        c = Conv(d, f)
+        r = QuantizeLinear(c, xs, z)
+        y = DequantizeLinear(r, xs, z)
+    }"""
+    loaded = compare(model(body, {"w": w, "s": F([0.01, scale])}))
+    assert pipeline.run(loaded).float_reasons["c"] == "its weight has a scale that is zero or negative"

@@ -14,8 +14,9 @@ _INTEGERS = {f"{sign}INT{bits}" for sign in ("", "U") for bits in (2, 4, 8, 16)}
 def check(model: ir.Model) -> None:
     """Check every QuantizeLinear and DequantizeLinear against the ONNX specification (opset 25).
 
-    ModelError: a scale that is NaN, infinite, zero or negative; a scale or zero point of the wrong dtype or
-    shape; an int32 tensor with a zero point; an axis out of range, or of another length than its scale.
+    ModelError: a scale that is NaN or infinite, or, of anything but a constant, zero or negative; a scale or zero point
+    of the wrong dtype or shape; an int32 tensor with a zero point; an axis out of range, or of another length than its
+    scale.
     UnsupportedError: a quantized type that is not an integer (float8, float4, ...).
     """
     for node in model.graph:
@@ -52,10 +53,14 @@ def _check_values(node: ir.Node) -> None:
     x, scale, zero = _inputs(node)
     values = constant(scale)
     if values is not None:
-        bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+        weight = (
+            node.op_type == "DequantizeLinear" and constant(x) is not None
+        )  # quantizers give blocks of these any sign
+        bad = np.flatnonzero(~(np.isfinite(values) & (weight | (values > 0))))
         if bad.size:
             channel = f" of channel {bad[0]}" if values.size > 1 else ""
-            reason = f"its scale{channel} is {values.reshape(-1)[bad[0]]}, it has to be finite and positive"
+            wanted = "finite" if weight else "finite and positive"
+            reason = f"its scale{channel} is {values.reshape(-1)[bad[0]]}, it has to be {wanted}"
             raise ModelError(reason, node=node.name)
     zeros = constant(zero)
     wide = node.op_type == "DequantizeLinear" and x is not None and x.dtype == ir.DataType.INT32

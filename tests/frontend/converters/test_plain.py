@@ -1,5 +1,6 @@
 """Float and integer operators where TVM's own converter is not what ONNX means."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -87,6 +88,26 @@ def test_softplus_and_mish_keep_their_digits():
     exact = np.log1p(np.exp(np.float64(x)))
     np.testing.assert_allclose(y, exact, rtol=1e-6)
     np.testing.assert_allclose(z, x * np.tanh(exact), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "op", ["Elu", "Selu", "ThresholdedRelu", "LRN<size=3>", "BatchNormalization", "HardSigmoid", "LeakyRelu", "Mish"]
+)
+def test_half_precision(op, dtype):
+    """As in float32, rounded; ONNX Runtime has some of these in float only."""
+    kind, others = getattr(ml_dtypes, dtype, np.float16), ", s, b, b, s" if op == "BatchNormalization" else ""
+    body = f"g ({{0}}[2,3,4,4] x) => ({{0}}[2,3,4,4] z) {{{{ y = {op}(x{others}) z = Add(y, y) }}}}"
+    x, s, b = (np.random.default_rng(n).random(shape) for n, shape in enumerate(((2, 3, 4, 4), 3, 3)))
+    halves, floats = ({"x": x.astype(k), "s": s.astype(k), "b": b.astype(k)} for k in (kind, np.float32))
+    protos = [
+        model(body.format(name), {n: arrays[n] for n in "sb"} if others else {}, opset=22)
+        for name, arrays in ((dtype, halves), ("float", floats))
+    ]
+    (have,) = by_tvm(frontend.load(protos[0]), {"x": halves["x"]})
+    (want,) = by_onnxruntime(protos[1], {"x": floats["x"]})
+    assert have.dtype == kind
+    np.testing.assert_allclose(have.astype(np.float32), want, rtol=0.02, atol=0.02)
 
 
 def test_products_of_half_precision_are_summed_in_float32():

@@ -39,13 +39,17 @@ def _bit_shift(call: Call) -> Any:
     return op.where(inside, shifted, rest)
 
 
-def _conv(call: Call) -> Any:
-    """Half-precision operands as in ``_matmul``."""
+def _in_float32(call: Call) -> Any:
+    """Half-precision operands as float32, and the result as they were: for sums, as in ``_matmul``, and for operators
+    whose constants TVM has in float32."""
     dtype = dtype_of(call.inputs[0])
     if dtype not in ("float16", "bfloat16"):
         return call.stock()
     wide = Inputs([None if x is None else cast(call, x, "float32") for x in call.inputs])
-    return cast(call, call.stock(wide), dtype)
+    result = call.bb.normalize(call.stock(wide))
+    if isinstance(result.ty, relax.TupleType):  # of a batch norm, which has others for training
+        result = relax.TupleGetItem(call.bb.emit(result), 0)
+    return cast(call, result, dtype)
 
 
 def _gather(call: Call) -> Any:
@@ -204,8 +208,8 @@ def _mish(call: Call) -> Any:
 
 
 CONVERTERS: dict[str, Converter] = {
+    **dict.fromkeys(("BatchNormalization", "Conv", "Elu", "LRN", "Selu", "ThresholdedRelu"), _in_float32),
     "BitShift": _bit_shift,
-    "Conv": _conv,
     "Gather": _gather,
     "IsInf": _is_inf,
     "LpNormalization": _lp_normalization,

@@ -117,8 +117,11 @@ class Scope:
             raise Unfit("its input is a constant")
         return found.tensor, found.params
 
-    def weight(self, expr: Expr) -> tuple[np.ndarray, QParams]:
-        """The 8-bit constant whose dequantized value ``expr`` is; Unfit says why not."""
+    def weight(self, expr: Expr, any_scale: bool = False) -> tuple[np.ndarray, QParams]:
+        """The 8-bit constant whose dequantized value ``expr`` is; Unfit says why not.
+
+        any_scale : also one that is zero or negative.
+        """
         found = self.quantized(expr)
         if found is None:
             raise Unfit("its weight is float" if self.constant(expr) is not None else "its weight is computed")
@@ -127,6 +130,8 @@ class Scope:
             raise Unfit("its weight is computed")
         if not is_8bit(found.params.dtype):
             raise Unfit(f"its weight is quantized to {found.params.dtype}, not to 8 bits")
+        if not any_scale and (found.params.scale <= 0).any():
+            raise Unfit("its weight has a scale that is zero or negative")
         return array, found.params
 
     def describe(self, expr: Expr) -> str:

@@ -22,7 +22,7 @@ def blocked_matrix(expr: Expr, scope: Scope) -> tuple[np.ndarray, np.ndarray, np
     source = rows if reshaped is None else reshaped.args[0]
     if scope.quantized(source) is None:
         return None
-    weight, params = scope.weight(source)
+    weight, params = scope.weight(source, any_scale=True)
     if weight.ndim != 2 or expr.ty.ndim != 2:
         raise Unfit(f"its weight has {max(weight.ndim, expr.ty.ndim)} dimensions")
     length, outputs = (int(size) for size in expr.ty.shape)
