@@ -35,7 +35,6 @@ from tvmopt.quant.regions import Conv, MatMul
 from tvmopt.report import bench
 from tvmopt.runtime import Artifact
 from tvmopt.runtime.library import LINE, aligned
-from tvmopt.target import Target
 
 from . import data, models
 from .command import Command, listed
@@ -149,7 +148,7 @@ def region(inputs: int, outputs: int, kernel: int, pattern: str, zeros: int, str
     return Conv(X, W, shaped, bias, y, (0, 255), (stride,) * 2, (kernel // 2,) * 4, (1, 1))
 
 
-def compile_layer(case: MatMul | Conv, shape: Sequence[int], target: str | Target, sparsity: bool = True) -> Artifact:
+def compile_layer(case: MatMul | Conv, shape: Sequence[int], target: str, sparsity: bool = True) -> Artifact:
     """A model of that region alone for an input of ``shape``, which takes and gives 8-bit tensors.
 
     An image's channels are last on both sides, as kernels have them: a network is not transposed at every layer.

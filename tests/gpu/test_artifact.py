@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tvmopt
-from benchmarks import sparsity
-from tvmopt import demo, runtime
+from tests.lowering.graphs import Graph
+from tests.schedules.convolutions import matmul
+from tvmopt import backends, demo, runtime
 from tvmopt.errors import DeviceError, InputError
+from tvmopt.lowering import lower
 from tvmopt.runtime import Artifact, cuda
 from tvmopt.target import Target
 
@@ -105,19 +108,23 @@ def test_arrays_that_cannot_be_read_where_they_are(artifact):
         artifact.run({name: Elsewhere(turned)})
 
 
-def test_a_split_product_in_much_shared_memory(gpu: Target):
-    """Two kernels that share a workspace, and more shared memory than a block has unasked."""
-    case, shape = sparsity.region(2048, 512, 1, "unstructured", 0), (48, 2048)
-    artifact = sparsity.compile_layer(case, shape, gpu)
-    x = {"x": np.random.default_rng(3).integers(0, 256, shape, np.uint8)}
-    (expected,) = sparsity.compile_layer(case, shape, "x86/avx2").run(x).values()
-    for _ in range(3):
-        (got,) = artifact.run(x).values()
+def test_a_split_product_in_a_graph(gpu: Target):
+    """Two kernels that share a workspace, which every replay writes anew, and more shared memory than 48 KiB."""
+    first, (x,) = matmul(48, 64, 2048)
+    second = replace(matmul(48, 2048, 512)[0], a=first.y)
+    cases = []
+    for value in (x, -1 - x):
+        graph = Graph(x=value)
+        model, (expected,) = graph.model(graph.region(second, graph.region(first, *graph.params)))
+        cases.append((value, expected))
+    artifact = backends.build(lower(model, gpu), gpu)
+    for value, expected in cases * 2:
+        (got,) = artifact.run({"x": value}).values()
         np.testing.assert_array_equal(got, expected)
     if gpu.cuda is not None and gpu.cuda.number >= 80:
         kernels = artifact.manifest["cuda"]["kernels"].values()
-        assert len(kernels) == 2
         assert max(usage["shared"] for usage in kernels) > 48 * 1024
+        assert len(kernels) > len(model.mod.functions) - 1
 
 
 def test_a_wrong_array_on_the_gpu(artifact):
