@@ -162,7 +162,7 @@ def _map(sch: Schedule, func: PrimFunc, block: SBlockRV, target: Target, step: S
         sch.vectorize(lane)
         sch.annotate(inner, "pragma_loop_partition_hint", 1)
     elif not flat and _planes.takes(sch, block, other := _read_along(sch, block), target):
-        outer = _planes.schedule(sch, block)
+        outer = _planes.schedule(sch, block, target)
     elif not flat and other is not None:
         outer, inner = _tile(sch, block, loops, other, decisions)
     parallel(sch, func, sch.fuse(*outer) if outer else inner)

@@ -15,7 +15,7 @@ from functools import cache
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.script import tirx as T
-from tvm.target import Target
+from tvm.target import Target, codegen
 from tvm.tirx import Shuffle
 
 from ._common import extents
@@ -40,9 +40,10 @@ def takes(sch: Schedule, block: SBlockRV, along: int | None, target: Target) -> 
     )
 
 
-def schedule(sch: Schedule, block: SBlockRV) -> list[LoopRV]:
+def schedule(sch: Schedule, block: SBlockRV, target: Target) -> list[LoopRV]:
     """Schedule a block that ``takes`` takes; its outer loops."""
     channels = extents(sch, block)[-1]
+    masked = channels == 3 and "avx512f" in set(map(str, codegen.llvm_get_cpu_features(target)))
     store = sch.cache_write(block, 0, "local")
     *rows, pixel, _ = sch.get_loops(store)
     tile, each = sch.split(pixel, [None, PIXELS])
@@ -52,13 +53,16 @@ def schedule(sch: Schedule, block: SBlockRV) -> list[LoopRV]:
     sch.reorder(channel, pixel)
     sch.unroll(channel)
     sch.vectorize(pixel)
-    sch.tensorize(each, interleave(channels))
+    sch.tensorize(each, interleave(channels, masked))
     return [*rows, tile]
 
 
 @cache
-def interleave(channels: int) -> str:
-    """16 bytes each of so many channels, side by side. Registers the tensor intrinsic and gives its name."""
+def interleave(channels: int, masked: bool) -> str:
+    """16 bytes each of so many channels, side by side. Registers the tensor intrinsic and gives its name.
+
+    masked : store them at once, as what a vector of 64 bytes begins with.
+    """
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, c: T.handle) -> None:
@@ -81,17 +85,31 @@ def interleave(channels: int) -> str:
         with T.sblock("root"):
             T.reads(A[0:channels, 0:PIXELS])
             T.writes(C[0:PIXELS, 0:channels])
-            C[0, T.ramp(T.int32(0), 1, PIXELS * channels)] = _interleaved(A)
+            if masked:
+                T.evaluate(_stored_at_once(C, _interleaved(A, PIXELS)))
+            else:
+                C[0, T.ramp(T.int32(0), 1, PIXELS * channels)] = T.reinterpret(
+                    _interleaved(A, 4 * channels), dtype=f"uint8x{PIXELS * channels}"
+                )
 
-    return register(f"tvmopt.planes.{channels}", description, implementation)
+    return register(f"tvmopt.planes.{channels}.{masked}", description, implementation)
 
 
-def _interleaved(planes: T.Buffer) -> T.Expr:
+def _interleaved(planes: T.Buffer, length: int) -> T.Expr:
+    """Words of 16 pixels' bytes, and then the last one again up to ``length``."""
     channels = int(planes.shape[0])
     pixel = T.cast(planes.vload([0, 0], "uint8x16"), "uint32x16")
     for channel in range(1, channels):
         pixel |= T.cast(planes.vload([channel, 0], "uint8x16"), "uint32x16") << T.broadcast(T.uint32(8 * channel), 16)
     within = [4 * min(i // channels, 3) + i % channels for i in range(16)]  # of 4 pixels: theirs come first
     ordered = Shuffle([T.reinterpret(pixel, dtype="uint8x64")], [16 * q + at for q in range(4) for at in within])
-    words = Shuffle([T.reinterpret(ordered, dtype="int32x16")], [4 * q + i for q in range(4) for i in range(channels)])
-    return T.reinterpret(words, dtype=f"uint8x{PIXELS * channels}")
+    order = [4 * q + i for q in range(4) for i in range(channels)]
+    return Shuffle([T.reinterpret(ordered, dtype="int32x16")], order + order[-1:] * (length - len(order)))
+
+
+def _stored_at_once(pixels: T.Buffer, words: T.Expr) -> T.Expr:
+    """The first words of a vector of 64 bytes: LLVM would store 48 bytes in two parts, with a shuffle each."""
+    first = T.call_llvm_pure_intrin(
+        "boolx16", "llvm.get.active.lane.mask", T.int32(0), T.int32(4 * int(pixels.shape[1]))
+    )
+    return T.call_llvm_intrin("void", "llvm.masked.store", words, T.address_of(pixels[0, 0]), first)
