@@ -22,7 +22,7 @@ MMA, MMA_SP, DP4A = 2048, 4096, 256  # products of 8 bits; of pairs, zeros count
 _SHARED_BYTES = 128
 _GLOBAL_BYTES = 48  # from L2, each
 _RESERVED = 1024  # bytes of shared memory that every block takes beside its own
-_THREADS, _REGISTERS = 2048, 65536
+_THREADS, _REGISTERS = 2048, 65536  # that blocks share
 _OTHERS = 64  # registers of a thread for anything but its sums
 
 # Estimates, most in cycles.

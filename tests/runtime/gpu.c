@@ -1,13 +1,14 @@
 /* A GPU in software, for what TVM's CUDA runtime asks of libcudart.so.13 and libcuda.so.1: memory is the host's, and
    kernels are run by a callback. What a driver refuses is refused: calls that no stream may capture, launches beyond
-   the limits of a block. Streams do their work at once; a capture notes it, and a graph's launch does it. */
+   the limits of a block, or by a thread without a context. Streams do their work at once; a capture notes it, and a
+   graph's launch does it. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OK = 0, INVALID_VALUE = 1, NO_MEMORY = 2, NOT_FOUND = 500, IN_CAPTURE = 900, IMPLICIT = 906 };
-enum { KERNELS = 512, PARAMS = 32, ALLOCATIONS = 4096, STREAM_CAPTURING = 1 };
+enum { OK = 0, INVALID_VALUE = 1, NO_MEMORY = 2, NO_CONTEXT = 201, NOT_FOUND = 500, IN_CAPTURE = 900, IMPLICIT = 906 };
+enum { KERNELS = 512, PARAMS = 32, ALLOCATIONS = 4096 };
 
 static const size_t MEMORY = (size_t)1 << 32;
 
@@ -39,6 +40,7 @@ static void (*run)(const char *name, int shared, const uint64_t *params);
 static Graph *capture;
 static void *capturing;
 static int shared_limit;
+static _Thread_local int current; /* whether the thread has a context, which the runtime makes, the driver asks for */
 
 /* for the tests */
 int gpu_counts[5]; /* modules, launches, captures, graph launches, calls refused during a capture */
@@ -50,6 +52,7 @@ void gpu_begin(int shared, void (*callback)(const char *, int, const uint64_t *)
 }
 
 void gpu_define(const char *name, int params) { /* again for another kernel of that name */
+  if (params > PARAMS) abort();
   for (Kernel *k = kernels; k < kernels + KERNELS; k++)
     if (!k->name[0] || !strcmp(k->name, name)) {
       snprintf(k->name, sizeof k->name, "%s", name);
@@ -87,7 +90,7 @@ static int attribute(int *value, int which) {
 int cuDeviceGetAttribute(int *value, int which, int device) { return attribute(value, which); }
 int cudaDeviceGetAttribute(int *value, int which, int device) { return attribute(value, which); }
 int cudaGetDevice(int *device) { return *device = 0, OK; }
-int cudaSetDevice(int device) { return device ? INVALID_VALUE : OK; }
+int cudaSetDevice(int device) { return device ? INVALID_VALUE : (current = 1, OK); }
 int cudaGetDeviceCount(int *count) { return *count = 1, OK; }
 int cudaGetDeviceProperties(void *properties, int device) { return INVALID_VALUE; }
 const char *cudaGetErrorName(int error) { return error == NO_MEMORY ? "out of memory" : "error"; }
@@ -99,6 +102,7 @@ int cudaPeekAtLastError(void) { return OK; }
 
 /* memory, which has anything in it at first */
 int cudaMalloc(void **to, size_t size) {
+  current = 1;
   if (refused()) return IN_CAPTURE;
   if (size > MEMORY) return NO_MEMORY;
   for (int i = 0; i < ALLOCATIONS; i++)
@@ -170,6 +174,7 @@ int cudaGraphLaunch(Graph *graph, void *stream) {
 
 /* code */
 int cuModuleLoadData(void **module, const void *image) {
+  if (!current) return NO_CONTEXT;
   gpu_counts[MODULES]++;
   *module = kernels;
   return memcmp(image, "\177ELF", 4) ? INVALID_VALUE : refused();
@@ -187,6 +192,7 @@ int cuFuncSetAttribute(Kernel *kernel, int which, int value) {
 }
 int cuLaunchKernelEx(const Config *config, const Kernel *kernel, void **params, void **extra) {
   const unsigned *grid = config->grid, *block = config->block;
+  if (!current) return NO_CONTEXT;
   if (block[0] * block[1] * block[2] > 1024 || block[2] > 64 || !block[0] || !grid[0]) return INVALID_VALUE;
   if (grid[1] > 65535 || grid[2] > 65535 || config->shared > (unsigned)kernel->allowed) return INVALID_VALUE;
   Launch launch = {kernel, (int)config->shared, {0}};
