@@ -91,8 +91,10 @@ def write_object(kernels: Kernels, target: Target, path: Path, *, inline: bool =
     import tvm
 
     build = tvm.get_global_func("target.build.llvm")
-    options = {} if inline else {"cl-opt": ["-inline-instr-cost:int=1000"]}
-    found = tvm.target.Target({**target.tvm().attrs, "kind": "llvm", **options})
+    options = [] if inline else ["-inline-instr-cost:int=1000"]
+    if target.llvm.mtriple.startswith("thumb") and target.vector_bytes > 4:
+        options.append("-disable-vector-combine:bool=1")  # after it, LLVM 22 may select instructions of Helium for ever
+    found = tvm.target.Target({**target.tvm().attrs, "kind": "llvm", **({"cl-opt": options} if options else {})})
     build(kernels.mod, found).write_to_file(str(path), "o")
 
 
