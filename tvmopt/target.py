@@ -21,6 +21,9 @@ __all__ = [
     "detect", "get", "gpu", "host", "names", "read",
 ]  # fmt: skip
 
+_LINUX = r"(x86_64|aarch64|riscv64|armv\d[^-]*)-([^-]+-)?linux"
+"""Triples of the systems that libraries are linked for."""
+
 
 def names() -> list[str]:
     """Names of all targets that can be asked for: "host", then the files of ``tvmopt.targets``."""
@@ -62,6 +65,9 @@ def read(path: Path) -> Target:
     for name in target.schedules:
         if name not in known:
             raise TargetError(f"there is no schedule rule '{name}'", file=path, hint=near(name, known))
+    if target.backend != "static_c" and not re.match(_LINUX, target.llvm.mtriple):
+        reason = f"there are no libraries for '{target.llvm.mtriple}' - at `$.llvm.mtriple`"
+        raise TargetError(reason, file=path, hint='their systems are Linux, as in "aarch64-linux-gnu"')
     _check_regions(target, path)
     return target
 

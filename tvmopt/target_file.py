@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import tvm
 
 
+_LITTLE_ENDIAN = r"^(x86_64|aarch64|riscv32|riscv64|(armv|thumbv)\d[^-]*(?<!eb))-"
+"""Triples of the architectures that tvmopt knows; weights and constants are written in this byte order."""
+
+
 class Llvm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", omit_defaults=True):
     """What LLVM generates code for: attributes of a TVM target of kind "llvm".
 
@@ -28,7 +32,7 @@ class Llvm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
     """
 
     kind: Literal["llvm"]
-    mtriple: Annotated[str, msgspec.Meta(pattern=r"^(x86_64|aarch64|armv\d|thumbv\d|riscv32|riscv64)[^-]*-")]
+    mtriple: Annotated[str, msgspec.Meta(pattern=_LITTLE_ENDIAN)]
     mcpu: str
     mattr: list[Annotated[str, msgspec.Meta(pattern=r"^[+-][a-z0-9._-]+$")]] = []
     mfloat_abi: Literal["hard", "soft"] | None = None
