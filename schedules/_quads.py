@@ -15,17 +15,13 @@ are put in by hand: tensorize does not match what is read under a condition.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import reduce
-from itertools import product
 from math import prod
 
-from tvm.ir import Call, Range, TensorLoad, Var
+from tvm.ir import Call, Range, Var
 from tvm.s_tir import Schedule
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.script import tirx as T
 from tvm.tirx import (
-    And,
     Bind,
     BufferLoad,
     BufferRegion,
@@ -33,7 +29,6 @@ from tvm.tirx import (
     For,
     ForKind,
     IterVar,
-    Not,
     PrimFunc,
     Ramp,
     SeqStmt,
@@ -45,9 +40,8 @@ from tvm_ffi import structural_map, structural_walk
 from ._common import Decisions, begun, evenly, extents, parallel
 from ._interleave import shuffle, unpacked
 from ._intrinsics import step
-from ._tir import Expr, substitute, uses
-
-QUAD, LANES, DEPTH = 64, 16, 4
+from ._quad_columns import DEPTH, LANES, QUAD, Columns, ramped, read, shifted
+from ._tir import Expr, substitute
 
 COLUMNS = 9
 """Under the windows of a tile of pixels, at most: more gain nothing, and are more code."""
@@ -74,7 +68,7 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     told = sch.get(acc).annotations
     stride, dilation = int(told["tvmopt.stride"]), int(told.get("tvmopt.dilation", 1))
     width, groups = (int(axis.dom.extent) for axis in sch.get(acc).iter_vars[-3:-1])
-    columns = _Columns(stride, dilation, int(sch.get(acc).reads[0].source.shape[-1]), extents(sch, out)[-1])
+    columns = Columns(stride, dilation, int(sch.get(acc).reads[0].source.shape[-1]), extents(sch, out)[-1])
     tiles = [n for n in range(1, pixels + 1) if pixels % n == 0]
     fits = [n for n in tiles[:-1] if columns.gathered(n, width) <= COLUMNS and n * width * groups <= STEPS]
     tile = pixels if columns.gathered(pixels, width) <= ROW else max(fits, default=1)
@@ -127,53 +121,7 @@ def _replaced(func: PrimFunc, name: str, replacement: Callable[[SBlock, SBlock],
     return func.with_body(structural_map(func.body, (SBlock, change)))
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Columns of the input under the windows of a row's quads.
-
-    Columns of pixels that are side by side in a quad, counted from the first one that a tile's windows cover, are
-    gathered where a quad begins; those between are shifted from two that are.
-
-    stride, dilation : steps of the window, and columns between taps.
-    channels, elements : of a pixel of the input, and of the pixels that are taken as one.
-    """
-
-    stride: int
-    dilation: int
-    channels: int
-    elements: int
-
-    @property
-    def apart(self) -> int:
-        """Columns between quads of the same channels."""
-        return self.stride * (self.elements // self.channels)
-
-    @property
-    def shared(self) -> bool:
-        """Whether columns can be shifted: a quad is whole pixels, and one column is as far from the next as taps."""
-        return self.channels < self.elements == QUAD and self.channels % DEPTH == 0 and self.dilation == 1
-
-    def under(self, quads: int, taps: int) -> dict[int, list[tuple[int, int]]]:
-        """Columns under so many neighbouring quads, in order, and whose window's tap each is: (quad, tap)."""
-        under: dict[int, list[tuple[int, int]]] = {}
-        for quad, tap in product(range(quads), range(taps)):
-            under.setdefault(self.apart * quad + self.dilation * tap, []).append((quad, tap))
-        return dict(sorted(under.items()))
-
-    def sources(self, column: int) -> tuple[list[int], int]:
-        """The columns that are gathered for a column, and by how many elements they are shifted then."""
-        beside = column % self.apart // self.stride
-        if not self.shared or not beside:
-            return [column], 0
-        begin = column - beside * self.stride
-        return [begin, begin + self.apart], beside * self.channels
-
-    def gathered(self, quads: int, taps: int) -> int:
-        """How many columns are gathered for so many neighbouring quads."""
-        return len({source for column in self.under(quads, taps) for source in self.sources(column)[0]})
-
-
-def _by_column(func: PrimFunc, pixel: Expr, columns: _Columns) -> PrimFunc:
+def _by_column(func: PrimFunc, pixel: Expr, columns: Columns) -> PrimFunc:
     """``func`` with the tile of pixels, which the loop over ``pixel`` is, computed column by column."""
 
     def change(loop: For) -> Stmt:
@@ -182,15 +130,23 @@ def _by_column(func: PrimFunc, pixel: Expr, columns: _Columns) -> PrimFunc:
         begin, taps, *end = _steps(loop.body)
         add, quads, last = _Group(taps.body.body), int(loop.extent), int(taps.extent) - 1
         statements: list[Stmt] = []
+        rows: dict[tuple[int, int], list[list[Expr]]] = {}
         known: dict[tuple[int, int], list[Expr]] = {}
 
         def at(quad: int, tap: int, group: int) -> dict[Var, int]:
             return {pixel: quad, taps.loop_var: tap, taps.body.loop_var: group}
 
+        def rows_from(column: int, group: int) -> list[list[Expr]]:
+            if (column, group) not in rows:
+                quad, tap = under[column][0] if column in under else (0, column)
+                made, rows[column, group] = add.read(at(quad, tap, group), beyond=column not in under)
+                statements.extend(made)
+            return rows[column, group]
+
         def gathered(column: int, group: int) -> list[Expr]:
             if (column, group) not in known:
-                quad, tap = under[column][0] if column in under else (0, column)
-                made, known[column, group] = add.gathered(at(quad, tap, group), beyond=column not in under)
+                behind = column % columns.stride if columns.shared else 0
+                made, known[column, group] = add.interleaved(rows_from(column - behind, group), behind)
                 statements.extend(made)
             return known[column, group]
 
@@ -199,22 +155,12 @@ def _by_column(func: PrimFunc, pixel: Expr, columns: _Columns) -> PrimFunc:
             statements += [_copy(begin, {pixel: p}) for p, tap in places if tap == 0]
             for group in range(int(taps.body.extent)):
                 sources, elements = columns.sources(column)
-                vectors = _shifted([gathered(source, group) for source in sources], elements)
+                vectors = shifted([gathered(source, group) for source in sources], elements)
                 statements += add(vectors, [at(p, tap, group) for p, tap in places])
             statements += [_copy(step, {pixel: p}) for p, tap in places if tap == last for step in end]
         return SeqStmt(statements)
 
     return func.with_body(structural_map(func.body, (For, change)))
-
-
-def _shifted(columns: Sequence[list[Expr]], elements: int) -> list[Expr]:
-    """The four vectors of a column that is so many elements, a multiple of 4, behind the first of two quads'."""
-    vectors = []
-    for vector in range(DEPTH):
-        lane, of = divmod(vector + elements // DEPTH, DEPTH)
-        pair = [column[of] for column in columns]
-        vectors.append(shuffle(pair, range(lane * LANES, lane * LANES + QUAD)) if lane else pair[0])
-    return vectors
 
 
 def _steps(stmt: Stmt) -> list[Stmt]:
@@ -257,6 +203,7 @@ class _Group:
         self._sums, products = element.body.value.a, element.body.value.b
         self._x, self._w = products.a.value, products.b.value
         self._stride = int(element.annotations["tvmopt.stride"])
+        self._channels = int((self._x.args[1] if isinstance(self._x, Call) else self._x).source.shape[-1])
 
     def __call__(self, columns: Sequence[Expr], known: Sequence[dict[Var, int]]) -> list[Stmt]:
         """The statements that add a column, of four vectors, to what it is under: the values of the loops for each."""
@@ -264,26 +211,29 @@ class _Group:
         for vector, column in enumerate(columns):
             for each in known:
                 there = {**self._place(each), self._at: vector * LANES, **dict.fromkeys(self._row, 0)}
-                before = _vector(self._sums, there, LANES)
-                after = step(LANES, DEPTH, before, column, _vector(self._w, there, QUAD))
+                before = ramped(self._sums, there, LANES)
+                after = step(LANES, DEPTH, before, column, ramped(self._w, there, QUAD))
                 statements.append(BufferStore(self._sums.source, after, before.indices))
         return statements
 
-    def gathered(self, known: dict[Var, int], beyond: bool) -> tuple[list[Stmt], list[Expr]]:
-        """The four vectors of the column under a tap, and the statements that make them.
+    def read(self, known: dict[Var, int], beyond: bool) -> tuple[list[Stmt], list[list[Expr]]]:
+        """The rows from the column under a tap on, and the statements that read them: each in a vector, or several
+        where pixels side by side are some columns apart.
 
-        beyond : the row may end before the quad does.
+        beyond : the row may end before they do.
         """
-        statements: list[Stmt] = []
-
-        def bound(value: Expr) -> Var:
-            statements.append(Bind(Var("column", value.ty), value))
-            return statements[-1].var
-
         given = [{**self._place(known), **dict.fromkeys(self._row, number)} for number in range(self._rows)]
-        rows = [bound(_row(self._x, self._at, there, self._stride, beyond)) for there in given]
-        rows += rows[-1:] * (DEPTH - len(rows))  # their weights are 0
-        pairs = {high: [bound(unpacked(rows[i], rows[i + 1], 1, high)) for i in (0, 2)] for high in (False, True)}
+        statements, bound = _binding()
+        return statements, [[*map(bound, read(self._x, self._at, there, self._stride, beyond))] for there in given]
+
+    def interleaved(self, rows: Sequence[list[Expr]], behind: int) -> tuple[list[Stmt], list[Expr]]:
+        """The four vectors of a column, so many behind the first one of ``rows``, and the statements that make them."""
+        statements, bound = _binding()
+        channels = self._channels
+        pixel = [channels * (self._stride * (i // channels) + behind) + i % channels for i in range(QUAD)]
+        given = [bound(shuffle(row, pixel)) if len(row) > 1 else row[0] for row in rows]
+        given += given[-1:] * (DEPTH - len(given))  # their weights are 0
+        pairs = {high: [bound(unpacked(given[i], given[i + 1], 1, high)) for i in (0, 2)] for high in (False, True)}
         vectors = [bound(unpacked(*pairs[high], 2, higher)) for high in (False, True) for higher in (False, True)]
         return statements, vectors
 
@@ -291,48 +241,15 @@ class _Group:
         return {axis: substitute(value, known) for axis, value in self._axes.items()}
 
 
-def _row(x: Expr, at: Var, there: dict[Var, int], stride: int, beyond: bool) -> Expr:
-    """64 elements of a row of x; where some of them lie in the border, only the others are read.
+def _binding() -> tuple[list[Stmt], Callable[[Expr], Var]]:
+    """Statements, and what adds one to them that names a value."""
+    statements: list[Stmt] = []
 
-    stride : between pixels, if they are side by side; beyond : the row may end before they do.
-    """
-    condition, load, border = x.args if isinstance(x, Call) else (None, x, T.uint8(0))
-    terms = _terms(condition) if condition is not None else []
-    above = [substitute(term, there) for term in terms if not uses(term, at)]
-    first, channels = _vector(load, {at: 0, **there}, QUAD), int(load.source.shape[-1])
-    if channels >= QUAD:
-        value = first
-    else:
-        begins = range(0, QUAD * stride, QUAD)
-        cut = beyond or len(above) < len(terms) or stride > 1
-        read = [_part(first, begin, border, cut) for begin in begins]
-        pixel = [channels * stride * (i // channels) + i % channels for i in range(QUAD)]
-        value = shuffle(read, pixel) if stride > 1 else read[0]
-    return T.if_then_else(reduce(And, above), value, T.broadcast(border, QUAD)) if above else value
+    def bound(value: Expr) -> Var:
+        statements.append(Bind(Var("column", value.ty), value))
+        return statements[-1].var
 
-
-def _part(first: TensorLoad, begin: int, border: Expr, cut: bool) -> Expr:
-    """The elements that lie ``begin`` behind ``first``; cut : by the ends of a row, beyond which is the border."""
-    *outer, column, channel = first.indices
-    width, channels = (int(extent) for extent in first.source.shape[-2:])
-    value = BufferLoad(first.source, [*outer, column, Ramp(channel.base + begin, const(1, "int32"), QUAD)])
-    if not cut:
-        return value
-    at, end = column * channels + channel.base + begin, width * channels
-    inside = And(Not(_lanes(T.max(-at, 0))), _lanes(T.max(end - at, 0)))
-    address = T.address_of(BufferLoad(first.source, [*outer, column, channel.base + begin]))
-    masked = T.call_llvm_pure_intrin("uint8x64", "llvm.masked.load", address, inside, T.broadcast(border, QUAD))
-    return T.if_then_else(And(at >= 0, at + QUAD <= end), value, masked)
-
-
-def _lanes(count: Expr) -> Expr:
-    """Which lanes are the first ones. An intrinsic: TVM's loop partitioning takes no comparison of vectors."""
-    return T.call_llvm_pure_intrin(f"boolx{QUAD}", "llvm.get.active.lane.mask", T.int32(0), count)
-
-
-def _terms(condition: Expr) -> list[Expr]:
-    """What is true where ``condition`` is."""
-    return [*_terms(condition.a), *_terms(condition.b)] if isinstance(condition, And) else [condition]
+    return statements, bound
 
 
 def _narrowed(block: SBlock, element: SBlock) -> SBlock:
@@ -357,9 +274,3 @@ def _narrowed(block: SBlock, element: SBlock) -> SBlock:
     body = BufferStore(store.buffer, value, [*place, Ramp(T.min(first, elements - QUAD), const(1, "int32"), QUAD)])
     reads = [BufferRegion(read.source, region)]
     return SBlock(block.iter_vars, reads, block.writes, block.name_hint, body)
-
-
-def _vector(load: TensorLoad, there: dict[Var, int], lanes: int) -> TensorLoad:
-    """``lanes`` neighbours, from where ``load`` reads when axes are ``there``."""
-    *outer, last = (substitute(index, there) for index in load.indices)
-    return BufferLoad(load.source, [*outer, Ramp(last, const(1, "int32"), lanes)])
