@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     "--name",
     default=NAME,
     show_default=True,
-    help="Of the model in C: its functions are tvmopt_NAME_run and so on. Several models in one program need several.",
+    help="Of the model in C: its functions are tvmopt_NAME_run and so on. Models in one program need different names.",
 )
 def command(
     model: Path,
