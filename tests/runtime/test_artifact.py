@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,6 +101,16 @@ def test_run_async(artifact):
     assert all(np.array_equal(future.result()["z"], x + x) for x, future in zip(inputs, futures, strict=True))
     with pytest.raises(InputError, match="no value was given"):
         artifact.run_async({}).result()
+
+
+def test_run_async_in_a_forked_process(artifact):
+    x = np.ones((4, 3), np.float32)
+    assert artifact.run_async({"x": x}).result()["z"][0, 0] == 2  # its threads are none of the fork's
+    fork = multiprocessing.get_context("fork").Process(target=lambda: artifact.run_async({"x": x}).result())
+    fork.start()
+    fork.join(60)
+    fork.kill()
+    assert fork.exitcode == 0
 
 
 def test_threads_load_it_once(saved, monkeypatch):

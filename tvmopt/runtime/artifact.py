@@ -73,6 +73,7 @@ class Artifact:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._pool_of = 0  # a process: one that was forked off it has none of its threads
         if folder is not None:
             weakref.finalize(self, folder.cleanup)
 
@@ -135,8 +136,9 @@ class Artifact:
         """
         threads = self.engine.manifest["threads"]
         with self._lock:
-            if self._pool is None:
+            if self._pool is None or self._pool_of != os.getpid():
                 workers = max(1, len(os.sched_getaffinity(0)) - (threads - 1))
+                self._pool_of = os.getpid()
                 self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tvmopt")
             return self._pool.submit(self.run, inputs)
 
