@@ -35,7 +35,7 @@ def operands(lanes: int, depth: int) -> tuple[str, str]:
 
 @cache
 def columns(lanes: int, depth: int, count: int) -> str:
-    """``count`` columns of a tile's bytes, transposed, in the dtype that is multiplied: 16, or 64 of 64 rows."""
+    """``count`` columns of a tile's bytes, transposed, in the dtype that is multiplied: 16, or 32 of 64 rows."""
     pixels, byte, (x, _) = lanes * depth, stored(lanes), operands(lanes, depth)
 
     @T.prim_func(s_tir=True, private=True)
@@ -69,41 +69,29 @@ def _as(value: Expr, dtype: str) -> Expr:
 
 
 def _columns(a: Buffer, b: Buffer) -> None:
-    """See ``columns``. Loads of 64 bytes are a quarter as many; LLVM would spill far too much without loops."""
+    """See ``columns``. Loads of 32 bytes are half as many; those of 64 would need more registers than there are."""
     count, pixels = (int(extent) for extent in b.shape)
-    firsts = range(0, pixels, COLUMNS)
 
-    def loaded(i: Expr | int) -> list[Expr]:
-        return [_bind(a.vload([first + i, 0], f"{a.dtype}x{count}")) for first in firsts]
+    def loaded(rows: Sequence[int]) -> Expr:
+        parts = [a.vload([row, 0], f"{a.dtype}x{count}") for row in rows]
+        return _bind(shuffle(parts, range(len(parts) * count)) if len(parts) > 1 else parts[0])
+
+    def store(k: int, value: Expr) -> None:
+        builder.buffer_store(b, T.cast(value, f"{b.dtype}x{pixels}"), [k, _ramp(0, pixels)])
 
     if count == COLUMNS:
-        rows = map(loaded, range(COLUMNS))
-        _store_columns([_bind(shuffle(row, range(pixels)) if len(row) > 1 else row[0]) for row in rows], b, 0)
+        for k, column in enumerate(_interleaved([loaded(range(i, pixels, COLUMNS)) for i in range(COLUMNS)])):
+            store(k, column)
         return
-    with builder.serial(count // (2 * COLUMNS)) as half:
-        column = half * 2 * COLUMNS
-        rows = [_bind(_halves(a, first, column)) for first in (*range(COLUMNS), *range(2 * COLUMNS, 3 * COLUMNS))]
-        low, high = (_interleaved(rows[i : i + COLUMNS]) for i in (0, COLUMNS))
-        for k, (x, y) in enumerate(zip(low, high, strict=True)):
-            for i in (0, 1):
-                value = _picked(x, y, i, i + 2)
-                builder.buffer_store(b, value, [column + i * COLUMNS + k, _ramp(0, pixels)])
-
-
-def _halves(a: Buffer, row: int, column: Expr) -> Expr:
-    parts = [a.vload([first, column], f"{a.dtype}x{2 * COLUMNS}") for first in (row, row + COLUMNS)]
-    return shuffle(parts, range(4 * COLUMNS))
-
-
-def _store_columns(vectors: Sequence[Expr], b: Buffer, first: Expr | int) -> None:
-    """16 columns, of vectors that are 16 rows of bytes in every 128 bits."""
-    pixels = int(b.shape[1])
-    for k, vector in enumerate(_interleaved(vectors)):
-        value = T.cast(vector, f"{b.dtype}x{pixels}")
-        builder.buffer_store(b, value, [first + k, _ramp(0, pixels)])
+    firsts = (range(i, i + COLUMNS) for i in (0, pixels // 2))
+    upper, lower = (_interleaved([loaded((i, i + COLUMNS)) for i in half]) for half in firsts)
+    for k, pair in enumerate(zip(upper, lower, strict=True)):
+        for i in (0, 1):
+            store(i * COLUMNS + k, _picked(*pair, i, i + 2))
 
 
 def _interleaved(vectors: Sequence[Expr]) -> Sequence[Expr]:
+    """Columns, of vectors that are 16 rows of bytes in every 128 bits."""
     for _ in range(4):
         pairs = zip(vectors[:8], vectors[8:], strict=True)
         vectors = [_bind(unpacked(x, y, 1, high)) for x, y in pairs for high in (False, True)]

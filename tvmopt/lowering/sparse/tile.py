@@ -32,8 +32,11 @@ from .groups import ROWS
 COLUMNS = 16
 """Bytes that are transposed at a time, at least."""
 
+WIDE = 2 * COLUMNS
+"""Bytes that are transposed at a time where a vector holds a cache line."""
+
 LINE = 64
-"""Bytes of a cache line; as many are transposed at a time where a vector holds them."""
+"""Bytes of a cache line."""
 
 FLIP = 128
 """What flips the sign of a byte."""
@@ -74,7 +77,7 @@ def copy(name: str, shape: Sequence[int], target: tirx.Buffer, value: Callable[.
 def stage(x: tirx.Buffer, staged: tirx.Buffer, first: Expr, to: Expr | int, form: Form) -> None:
     """Emit ``staged[:, to : to + pixels] = x[first : first + pixels].T``."""
     length, pixels = int(staged.shape[0]), form.pixels
-    count = LINE if length % LINE == 0 and pixels == LINE else COLUMNS
+    count = WIDE if length % WIDE == 0 and pixels == LINE else COLUMNS
     with T.serial(length // count) as part, T.sblock("stage"):
         column = T.axis.spatial(length // count, part) * count
         T.reads(x[first : first + pixels, column : column + count])
