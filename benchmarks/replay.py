@@ -6,28 +6,23 @@ import time
 from collections.abc import Sequence
 from random import Random
 
-import tvmopt
-from tvmopt import target as targets
-from tvmopt.passes import pipeline
 from tvmopt.tuning import campaign, space
 from tvmopt.tuning.cost_model import Lesson
 from tvmopt.tuning.entries import Trial
-from tvmopt.tuning.extract import extract
 from tvmopt.tuning.records import Records
 from tvmopt.tuning.task import Decisions, Measurer, Task
 
-from . import models, search
+from . import search
 from .search import NEAR, Recorded, Search
 
 EACH = 3
 """Kernels of every model, at most: those with the most candidates."""
 
 
-def kernels(names: Sequence[str], count: int) -> list[Task]:
-    """Kernels of models to search, each once: of those that have more than so many candidates."""
-    tasks = extract([pipeline.run(tvmopt.load(models.get(name))) for name in names], targets.get("host"))
-    tasks = sorted((task for task in tasks if space.size(task) > count), key=space.size, reverse=True)
-    found = [[task for task in tasks if task.calls[at]][:EACH] for at in range(len(names))]
+def kernels(tasks: Sequence[Task], count: int) -> list[Task]:
+    """Those to search, of kernels of several models: of those that have more than so many candidates."""
+    large = sorted((task for task in tasks if space.size(task) > count), key=space.size, reverse=True)
+    found = [[task for task in large if task.calls[at]][:EACH] for at in range(len(tasks[0].calls))]
     return list({task.workload: task for some in found for task in some}.values())
 
 
@@ -53,17 +48,26 @@ def recorded(task: Task, count: int, records: Records, measurer: Measurer, near:
 
 
 def searches(
-    tasks: Sequence[Task], count: int, records: Records, measurer: Measurer, seeds: int, near: float = NEAR
+    tasks: Sequence[Task],
+    count: int,
+    records: Records,
+    measurer: Measurer,
+    seeds: int,
+    near: float,
+    known: Records,
 ) -> Search:
-    """Search all kernels. A warm start knows those that are in none of a kernel's models."""
-    found = [recorded(task, count, records, measurer, near) for task in tasks]
+    """Search some kernels of several models.
+
+    tasks : all kernels of these models.
+    known : what a warm start learns from, but for kernels of the models that have the one it searches.
+    """
+    chosen = kernels(tasks, count)
+    found = [recorded(task, count, records, measurer, near) for task in chosen]
+    entries = [entry for entry in known.entries() if entry.rule == found[0].entry.rule]
 
     def others(at: int) -> list[Lesson]:
-        own = {model for model, calls in enumerate(tasks[at].calls) if calls}
-        known = [
-            kernel for task, kernel in zip(tasks, found, strict=True) if not any(task.calls[model] for model in own)
-        ]
-        weight = campaign.ELSEWHERE_WEIGHT / (search.KNOWN * max(len(known), 1))
-        return [Lesson(one.entry, dict(list(one.times.items())[: search.KNOWN]), weight) for one in known]
+        models = [model for model, calls in enumerate(chosen[at].calls) if calls]
+        own = {task.workload for task in tasks if any(task.calls[model] for model in models)}
+        return campaign.elsewhere(known, [one for one in entries if one.workload not in own], Random(at))
 
     return search.compare(lambda seed: found, others, seeds)

@@ -53,8 +53,8 @@ class Kernel(Protocol):
     def near(self, decisions: Decisions) -> bool:
         """Whether a candidate is near the best."""
 
-    def propose(self, tried: Mapping[Decisions, float], model: CostModel, rng: Random) -> list[Decisions]:
-        """Candidates to try next; none where all were tried."""
+    def propose(self, tried: Mapping[Decisions, float], model: CostModel | None, rng: Random) -> list[Decisions]:
+        """Candidates to try next, at random without a model; none where all were tried."""
 
 
 class Simulated:
@@ -73,9 +73,12 @@ class Simulated:
     def near(self, decisions: Decisions) -> bool:
         return surface.seconds(self.task, decisions) <= self._goal
 
-    def propose(self, tried: Mapping[Decisions, float], model: CostModel, rng: Random) -> list[Decisions]:
+    def propose(self, tried: Mapping[Decisions, float], model: CostModel | None, rng: Random) -> list[Decisions]:
         if not tried:
             return [self.entry.start]
+        if model is None:
+            drawn = dict.fromkeys(space.sample(self.task, rng) for _ in range(campaign.BATCH))
+            return [one for one in drawn if one not in tried]
         return search.propose(self.task, self.entry, tried, model, rng, campaign.BATCH)
 
     def lesson(self, weight: float) -> Lesson:
@@ -110,10 +113,10 @@ class Recorded:
     def near(self, decisions: Decisions) -> bool:
         return self.times[decisions] <= self._goal
 
-    def propose(self, tried: Mapping[Decisions, float], model: CostModel, rng: Random) -> list[Decisions]:
+    def propose(self, tried: Mapping[Decisions, float], model: CostModel | None, rng: Random) -> list[Decisions]:
         fresh = [one for one in self.times if one not in tried]
         rng.shuffle(fresh)
-        return search.choose(fresh, fresh, self.entry, model, campaign.BATCH)
+        return search.choose(fresh, fresh, self.entry, model, rng, campaign.BATCH) if model is not None else fresh
 
 
 def find(kernel: Kernel, seed: int, lessons: Sequence[Lesson] | None) -> int:
@@ -125,7 +128,7 @@ def find(kernel: Kernel, seed: int, lessons: Sequence[Lesson] | None) -> int:
     times: dict[Decisions, float] = {}
     if lessons:
         model.fit(lessons)
-    while len(times) < LIMIT and (batch := kernel.propose(times, model, rng)):
+    while len(times) < LIMIT and (batch := kernel.propose(times, None if lessons is None else model, rng)):
         for one in batch:
             times[one] = kernel.measure(one)
             if kernel.near(one):

@@ -115,10 +115,18 @@ def throughput(model: str, trials: int) -> Throughput:
     )
 
 
-def replayed(names: Sequence[str], candidates: int, records: Path, seeds: int, near: float) -> Search:
+def replayed(
+    names: Sequence[str], candidates: int, measured: Path, known: Path | None, seeds: int, near: float
+) -> Search:
     """See ``benchmarks.replay``."""
-    with Records(records) as measured, closing(LocalMeasurer(targets.get("host"))) as measurer:
-        return replay.searches(replay.kernels(names, candidates), candidates, measured, measurer, seeds, near)
+    target = targets.get("host")
+    tasks = extract([pipeline.run(tvmopt.load(models.get(name))) for name in names], target)
+    with (
+        Records(measured) as records,
+        closing(LocalMeasurer(target)) as measurer,
+        Records(known or measured, write=False) as learned,
+    ):
+        return replay.searches(tasks, candidates, records, measurer, seeds, near, learned)
 
 
 def endurance(trials: int) -> Endurance:
@@ -182,6 +190,7 @@ def _resident() -> int:
 @click.option("--candidates", default=256, show_default=True, help="For replay, of every kernel.")
 @click.option("--near", default=search.NEAR, show_default=True, help="For replay: times of the best that are near it.")
 @click.option("--measured", type=options.file, help="Records of those that were measured.  [default: none]")
+@click.option("--known", type=options.file, help="For replay: records for a warm start.  [default: those measured]")
 @click.option("--night", default=50_000, show_default=True, help="Trials for endurance.")
 @options.as_json
 def main(
@@ -193,6 +202,7 @@ def main(
     seeds: int,
     candidates: int,
     measured: Path | None,
+    known: Path | None,
     near: float,
     night: int,
     as_json: bool,
@@ -204,7 +214,9 @@ def main(
         report = Report(
             throughput("ic", trials) if "throughput" in parts else None,
             search.simulated(seeds) if "search" in parts else None,
-            replayed(names, candidates, measured or Path(folder) / "m.db", seeds, near) if "replay" in parts else None,
+            replayed(names, candidates, measured or Path(folder) / "m.db", known, seeds, near)
+            if "replay" in parts
+            else None,
             endurance(night) if "endurance" in parts else None,
             gains,
             statistics.geometric_mean(one.gain for one in gains) if gains else None,

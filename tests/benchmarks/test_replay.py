@@ -60,19 +60,16 @@ def test_a_warm_start_knows_kernels_of_other_models(records: Records, monkeypatc
         known.extend([lesson.entry.workload for lesson in others(at)] for at in range(len(kernels(0))))
 
     monkeypatch.setattr(search, "compare", compare)
-    replay.searches(tasks, 20, records, surface.Surface(), 1)
+    replay.searches(tasks, 20, records, surface.Surface(), 1, 1.05, records)
     assert known == [[tasks[2].workload], [], [tasks[0].workload]]
 
 
-def test_kernels_of_every_model_that_have_enough_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_of_every_model_that_have_enough_candidates() -> None:
     spaces = [surface.CHOICES[at:] for at in (0, 1, 1, 1, 1, 2)]  # 14336, 512 and 64 candidates
     calls = [(1, 1), (1, 0), (1, 0), (1, 0), (0, 1), (1, 1)]
     tasks = [
         dataclasses.replace(surface.task((7, 7, 16 * at)), space=spaces[at], calls=calls[at])
         for at in range(len(calls))
     ]
-    for module, name in ((replay.models, "get"), (replay.tvmopt, "load"), (replay.pipeline, "run")):
-        monkeypatch.setattr(module, name, lambda given: given)
-    monkeypatch.setattr(replay, "extract", lambda given, target: tasks)
-    assert replay.kernels(["a", "b"], 256) == [tasks[at] for at in (0, 1, 2, 4)]
-    assert replay.kernels(["a", "b"], 512) == [tasks[0]]
+    assert replay.kernels(tasks, 256) == [tasks[at] for at in (0, 1, 2, 4)]
+    assert replay.kernels(tasks, 512) == [tasks[0]]

@@ -32,7 +32,7 @@ def test_guided_needs_less_than_half_and_warm_less_than_a_third(monkeypatch: pyt
 
 def test_recorded_candidates_are_searched_once_each() -> None:
     kernel, rng, tried = Recorded(Simulated(SHAPE).entry, times(100)), Random(0), {}
-    for model in (CostModel(), learned := CostModel()):
+    for model in (None, CostModel(), learned := CostModel()):
         tried = {}
         while batch := kernel.propose(tried, model, rng):
             assert not tried.keys() & set(batch)

@@ -61,6 +61,30 @@ def test_matrix() -> None:
     np.testing.assert_array_equal(found[:, -6:], [[1, 1, 1, 12, 3, 16]] * 2)
 
 
+def test_estimate() -> None:
+    def guess(axes: tuple[float, ...], *tiles: tuple[int, int]) -> list[float]:
+        one: list[Decisions] = [(("pixels", pixels), ("order", 1), ("vectors", vectors)) for pixels, vectors in tiles]
+        return list(features.estimate(axes, one[0], one))
+
+    avx512, avx2 = (1, 1, 28, 64, 4, 16), (1, 1, 28, 64, 8, 8)
+    default, spilled, short, beyond, rest = guess(avx512, (14, 2), (28, 4), (1, 1), (28, 8), (9, 2))
+    assert default == 0
+    assert spilled == pytest.approx(math.log((15 * 2 * 2) / (112 / 2 + 1 + 112 + 4 + 1 - 32)))
+    assert short == pytest.approx(math.log((15 * 2 * 2) / (6 * 28 * 4)))  # the latency of every sum by itself
+    assert beyond == spilled  # there are no more than 4 vectors
+    assert rest < 0  # 4 tiles of 9 pixels for 28
+    assert guess(avx2, (6, 2), (14, 2))[1] < 0  # 14 x 2 sums are too many for 16 registers
+    assert list(features.estimate(avx512, (("lanes", 8),), [(("lanes", 8),), (("lanes", 16),)])) == [0, 0]
+
+
+def test_before_it_has_learned_it_estimates_and_doubts() -> None:
+    unknown = lesson(TASKS[0], 500)
+    mean, doubt = CostModel().predict(unknown.entry, list(unknown.times))
+    assert (doubt == cost_model.UNKNOWN).all()
+    assert mean.min() >= cost_model.WORST
+    assert ranks(CostModel(), unknown) > 0.3
+
+
 def test_scores() -> None:
     np.testing.assert_allclose(scores([2.0, 1.0, math.inf, 1e9]), [-math.log(2), 0, cost_model.WORST, cost_model.WORST])
     np.testing.assert_array_equal(scores([math.inf]), [cost_model.WORST])

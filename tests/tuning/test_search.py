@@ -52,3 +52,12 @@ def test_the_model_is_asked_and_some_are_drawn_at_random(monkeypatch: pytest.Mon
     monkeypatch.setattr(search, "EXPLORATION", 1.0)
     explored = search.propose(task, about, times, model, rng, 200)
     assert 50 < sum(surface.seconds(task, one) < median for one in explored) < 150
+
+
+def test_first_candidates_are_better_than_chance_and_unlike() -> None:
+    task = surface.task((14, 14, 64))
+    about, rng = entry(task, surface.facts), Random(0)
+    first = [one for _ in range(8) for one in search.propose(task, about, {}, CostModel(), rng, 8)]
+    median = sorted(surface.seconds(task, space.sample(task, rng)) for _ in range(500))[250]
+    assert sum(surface.seconds(task, one) < median for one in first) > 0.7 * len(first)
+    assert len({one[:2] for one in first}) > 20  # tiles

@@ -30,7 +30,7 @@ from .task import Decisions, Measurer, Result, Task
 
 log = logging.getLogger(__name__)
 
-BATCH = 16
+BATCH = 8
 """Candidates of one task that are measured before the cost model is asked again."""
 
 TWICE, SURE = 2, 5
@@ -165,10 +165,8 @@ class Campaign:
                 state.note(trial)
             self._measurer.best[state.task.workload] = state.times.get(state.best, math.inf)
         names = {name for state in self.states for name, _ in state.entry.start}
-        for other in others:
-            if names.issuperset(name for name, _ in other.start):
-                times = _times(self.records.trials(other.key), max(BATCH, ELSEWHERE // len(others)), self._rng)
-                self._elsewhere.append(Lesson(other, times))
+        alike = [other for other in others if names.issuperset(name for name, _ in other.start)]
+        self._elsewhere = elsewhere(self.records, alike, self._rng)
         try:
             self._model.load(self.model_path)
         except TuningError as error:
@@ -226,10 +224,8 @@ class Campaign:
             self._measure([(state, decisions) for state in doubtful for decisions in (state.entry.start, state.best)])
 
     def _learn(self) -> None:
-        others = sum(len(lesson.times) for lesson in self._elsewhere)
-        weight = min(1.0, ELSEWHERE_WEIGHT / max(others, 1))
         lessons = [Lesson(state.entry, state.times) for state in self.states if state.times]
-        self._model.fit([*lessons, *(Lesson(lesson.entry, lesson.times, weight) for lesson in self._elsewhere)])
+        self._model.fit([*lessons, *self._elsewhere])
         self._learned = sum(len(lesson.times) for lesson in lessons)
 
 
@@ -251,6 +247,14 @@ def logged(path: str | PathLike[str] | None) -> Iterator[None]:
 def entry(task: Task, facts: Callable[[Task], tuple[float, ...]] = features.of) -> Entry:
     """What is recorded of a task."""
     return Entry(*Key.of(task), task.name, task.target.name, space.default(task), facts(task))
+
+
+def elsewhere(records: Records, entries: Sequence[Entry], rng: Random) -> list[Lesson]:
+    """What is learned from records of other tasks: up to ``ELSEWHERE`` trials, which count as ``ELSEWHERE_WEIGHT``."""
+    each = max(BATCH, ELSEWHERE // max(len(entries), 1))
+    found = [_times(records.trials(entry.key), each, rng) for entry in entries]
+    weight = min(1.0, ELSEWHERE_WEIGHT / max(sum(map(len, found)), 1))
+    return [Lesson(entry, times, weight) for entry, times in zip(entries, found, strict=True)]
 
 
 def _times(trials: Sequence[Trial], count: int, rng: Random) -> dict[Decisions, float]:

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import TuningError
 from ..files import replacing
 from .entries import Entry
-from .features import matrix
+from .features import estimate, matrix
 from .task import Decisions
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ ROWS = 4096
 
 WORST = -1.0
 """Score of what failed. What takes e times as long as the best has the same: how much worse does not matter."""
+
+UNKNOWN = 0.4
+"""Doubt, as standard deviation of scores, about what is only estimated."""
 
 _PARAMETERS = {
     "objective": "reg:squarederror",
@@ -109,7 +112,13 @@ class CostModel:
         return np.concatenate([best, self._rng.permutation(others)[: count - len(best)]])
 
     def predict(self, entry: Entry, candidates: Sequence[Decisions]) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (see ``scores``) of candidates of a task, and how much the members disagree, as standard deviation."""
+        """Scores (see ``scores``) of candidates of a task, and how much the members disagree, as standard deviation.
+
+        What is estimated, and doubted, where nothing was learned.
+        """
+        if not self:
+            guess = np.maximum(WORST, estimate(entry.facts, entry.start, candidates))
+            return guess, np.full(len(candidates), UNKNOWN)
         x = matrix(entry.facts, entry.start, candidates, self._names)
         found = np.stack([member.inplace_predict(x) for member in self._members])
         return found.mean(axis=0), found.std(axis=0)

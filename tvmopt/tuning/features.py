@@ -10,6 +10,7 @@ cost as much time as building it (20-30 ms).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -23,6 +24,12 @@ AXES = 4
 
 SUM_BYTES = 4
 """Of an accumulator."""
+
+REGISTERS = {8: 16}
+"""Vector registers of CPUs whose vectors have so many lanes (AVX2); others have 32 (AVX-512, AArch64)."""
+
+LATENCY = 10
+"""Sums that must be in flight to hide the latency of a multiply-add (4-5 cycles, two a cycle)."""
 
 
 def of(task: Task) -> tuple[float, ...]:
@@ -49,6 +56,26 @@ def _per_store(task: Task) -> np.ndarray:
     candidate = meta_schedule.MeasureCandidate(Schedule(scheduled), [])
     (found,) = extractor.extract_from(context, [candidate])
     return np.asarray(found.numpy())
+
+
+def estimate(facts: Sequence[float], start: Decisions, candidates: Sequence[Decisions]) -> np.ndarray:
+    """What can be said of candidates before any was measured: log(default's cycles / candidate's), float64.
+
+    It is about kernels that keep a tile of ``pixels`` x ``vectors`` sums in registers, and 0 for others. One step of
+    the reduction takes as long as its multiply-adds, its loads or the latency, two of each in a cycle; every register
+    that a tile has too many is stored and loaded; tiles beyond the end of an axis compute nothing. The default tile is
+    the best by nearly the same (``schedules._contraction.register_tile``), among those that fit.
+    """
+    extents, registers = np.array([facts[AXES - 2], math.ceil(facts[AXES])]), REGISTERS.get(int(facts[AXES + 1]), 32)
+    if not {"pixels", "vectors"} <= dict(start).keys():
+        return np.zeros(len(candidates))
+    tiles = [(value["pixels"], value["vectors"]) for value in map(dict, (start, *candidates))]
+    tile = np.minimum(np.array(tiles, np.float64), extents)
+    sums, loads = tile.prod(axis=1), tile.sum(axis=1)
+    spilled = np.maximum(0, sums + tile[:, 1] + 1 - registers)
+    step = np.maximum(np.maximum(sums, loads), LATENCY) / 2 + 1 + spilled
+    cycles = np.log(step * np.ceil(extents / tile).prod(axis=1))
+    return cycles[0] - cycles[1:]
 
 
 def matrix(

@@ -1,8 +1,9 @@
 """Which candidates of a task to measure next: an evolution of the best ones, ranked by the cost model, and some others.
 
-Sampling and evolution as in Ansor [1], with the optimistic choice among predictions of Gaussian process bandits [2].
+Sampling and evolution as in Ansor [1]. Of predictions that are in doubt, one throw of the dice each decides (Thompson
+sampling [2]): batches differ within themselves, and what is only estimated leads without being trusted.
 
-[1] Zheng et al., OSDI 2020, section 5.  [2] Srinivas et al., ICML 2010 (GP-UCB).
+[1] Zheng et al., OSDI 2020, section 5.  [2] Russo et al., "A Tutorial on Thompson Sampling", 2018, section 4.
 """
 
 from __future__ import annotations
@@ -20,9 +21,6 @@ SAMPLES = 256
 
 GENERATIONS = 3
 PARENTS = 32
-OPTIMISM = 1.5
-"""How many standard deviations of the model's doubt count in favour of a candidate."""
-
 EXPLORATION = 0.15
 """Share of a batch that is drawn at random."""
 
@@ -43,21 +41,22 @@ def propose(
     pool, parents = fresh, sorted(tried, key=tried.__getitem__)[:PARENTS] or fresh
     for generation in range(GENERATIONS if model else 0):
         if generation:
-            parents = _ranked(pool, entry, model)[:PARENTS] or parents
+            parents = _ranked(pool, entry, model, rng)[:PARENTS] or parents
         pool = _new([*pool, *_children(parents, fresh or parents, rng)], tried)
-    return choose(pool, fresh, entry, model, count)
+    return choose(pool, fresh, entry, model, rng, count)
 
 
 def choose(
-    pool: Sequence[Decisions], drawn: Sequence[Decisions], entry: Entry, model: CostModel, count: int
+    pool: Sequence[Decisions],
+    drawn: Sequence[Decisions],
+    entry: Entry,
+    model: CostModel,
+    rng: Random,
+    count: int,
 ) -> list[Decisions]:
-    """Up to ``count`` candidates of a pool, the most promising first, and some that were ``drawn`` at random: all of
-    them where the model knows nothing.
-    """
-    if not model:
-        return list(drawn[:count])
+    """Up to ``count`` candidates of a pool, the most promising first, and some that were ``drawn`` at random."""
     explored = drawn[: round(count * EXPLORATION)]
-    promising = [one for one in _ranked(pool, entry, model) if one not in explored]
+    promising = [one for one in _ranked(pool, entry, model, rng) if one not in explored]
     return [*promising[: count - len(explored)], *explored]
 
 
@@ -77,9 +76,9 @@ def _crossed(parent: Decisions, donor: Decisions, rng: Random) -> Decisions:
     return tuple(donor[place] if place in taken else own for place, own in enumerate(parent))
 
 
-def _ranked(candidates: Sequence[Decisions], entry: Entry, model: CostModel) -> list[Decisions]:
+def _ranked(candidates: Sequence[Decisions], entry: Entry, model: CostModel, rng: Random) -> list[Decisions]:
+    """By scores that are drawn from what the model predicts and how much it doubts."""
     if not candidates:
         return []
-    mean, doubt = model.predict(entry, candidates)
-    order = (-(mean + OPTIMISM * doubt)).argsort(kind="stable")
-    return [candidates[index] for index in order]
+    scores = map(rng.gauss, *model.predict(entry, candidates))
+    return [one for _, one in sorted(zip(scores, candidates, strict=True), key=lambda pair: pair[0], reverse=True)]
