@@ -1,12 +1,14 @@
-"""A GPU in software: TVM's CUDA runtime runs on ``gpu.c``, which hands every launch to the interpreter of kernels.
+"""A GPU in software: TVM's CUDA runtime runs on ``gpu.c``, and every launch as TIR or as CUDA C++ on the CPU.
 
 A plugin of pytest, with which tests/gpu runs anywhere: pytest -p tests.runtime.software_gpu tests/gpu. In a process of
-its own, since what is loaded stays. NVRTC, which would find this driver, is left out: kernels run as TIR.
+its own, since what is loaded stays. NVRTC, which would find this driver, is left out: kernels run as TIR, where races
+are seen; or, with --cuda-source, as CUDA C++ compiled for the CPU, which is the text that NVRTC gets.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import re
 import subprocess
 import tempfile
@@ -23,6 +25,8 @@ from tests.schedules.gpu import Kernel, _dtype
 from tests.schedules.memory import Memory
 from tvmopt.backends import cuda as backend
 from tvmopt.backends.cuda import compiler
+
+from . import cuda_on_cpu
 
 SHARED = 163 * 1024
 COUNTS = ("modules", "launches", "captures", "replays", "refused")
@@ -42,8 +46,10 @@ def build(folder: Path) -> None:
 class Gpu:
     """What runs the kernels of everything that is built from now on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, from_source: bool) -> None:
         build(folder)
+        self.folder, self.from_source, self.compiled = folder, from_source, itertools.count()
+        self.launches: dict[str, cuda_on_cpu.Launch] = {}
         self.library = ctypes.CDLL(str(folder / "libcudart.so.13"), ctypes.RTLD_GLOBAL)
         ctypes.CDLL(str(folder / "libcuda.so.1"), ctypes.RTLD_GLOBAL)
         self.library.gpu_room.argtypes, self.library.gpu_room.restype = [ctypes.c_uint64], ctypes.c_size_t
@@ -54,7 +60,7 @@ class Gpu:
         self.failed: list[str] = []
         self.dynamic = backend._dynamic  # which sees every kernel before it has a launch
         backend._dynamic = self.note
-        compiler.compile = not_compiled
+        compiler.compile = self.compile
 
     def note(self, func: tirx.PrimFunc) -> int:
         """Keep a kernel, of which there may be several of one name: the last one built is run."""
@@ -63,6 +69,13 @@ class Gpu:
             self.kernels[name] = func
             self.library.gpu_define(name.encode(), len(func.params))
         return self.dynamic(func)
+
+    def compile(self, source: str, arch: str) -> compiler.DeviceCode:
+        """Something in the place of machine code."""
+        if self.from_source:
+            self.launches |= cuda_on_cpu.compile(source, self.folder, f"kernels{next(self.compiled)}")
+        usage = {name: compiler.Usage(0, 0, 0) for name in KERNEL.findall(source)}
+        return compiler.DeviceCode(arch, (13, 0), b"\x7fELF", b"//", usage)
 
     def launch(self, name: bytes, shared: int, params: Any) -> None:
         """Run a kernel on the memory that its parameters point to."""
@@ -78,7 +91,12 @@ class Gpu:
                 memory = Memory(param.name, "global", data.view(dtype)[None])
                 memory.known[:] = True
                 memories.append(memory)
-            Kernel(func, memories, SHARED)
+            if self.from_source:
+                self.launches[name.decode()](
+                    *_extents(func), (ctypes.c_void_p * len(memories))(*params[: len(memories)])
+                )
+            else:
+                Kernel(func, memories, SHARED)
             assert shared == self.dynamic(func), f"{shared} bytes of shared memory"
         except Exception as error:  # which no caller would see
             self.failed.append(f"{name.decode()}: {type(error).__name__}: {error}")
@@ -100,17 +118,28 @@ def _sizes(func: tirx.PrimFunc) -> dict[Any, tuple[np.dtype, int]]:
     return found
 
 
-def not_compiled(source: str, arch: str) -> compiler.DeviceCode:
-    """Something in the place of machine code."""
-    usage = {name: compiler.Usage(0, 0, 0) for name in KERNEL.findall(source)}
-    return compiler.DeviceCode(arch, (13, 0), b"\x7fELF", b"//", usage)
+def _extents(func: tirx.PrimFunc) -> list[Any]:
+    """Of a kernel's grid and of its blocks, as int[3]."""
+    found: dict[str, int] = {}
+
+    def note(attr: tirx.AttrStmt) -> None:
+        if attr.attr_key == "thread_extent":
+            found[str(attr.node.thread_tag)] = int(attr.value)
+
+    structural_walk(func.body, (tirx.AttrStmt, note))
+    return [(ctypes.c_int * 3)(*(found.get(f"{of}.{axis}", 1) for axis in "xyz")) for of in ("blockIdx", "threadIdx")]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How kernels run."""
+    parser.addoption("--cuda-source", action="store_true", help="run CUDA C++, compiled for the CPU, instead of TIR")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load it."""
     folder = tempfile.TemporaryDirectory(prefix="tvmopt-gpu-")
     config.add_cleanup(folder.cleanup)
-    config.stash[_GPU] = Gpu(Path(folder.name))
+    config.stash[_GPU] = Gpu(Path(folder.name), config.getoption("--cuda-source"))
 
 
 @pytest.fixture(autouse=True)
