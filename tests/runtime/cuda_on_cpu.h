@@ -45,6 +45,7 @@ static const Operands *warp() {
 
 template <class T> T max(T a, T b) { return a > b ? a : b; }
 template <class T> T min(T a, T b) { return a < b ? a : b; }
+static float rsqrtf(float x) { return 1 / std::sqrt(x); }
 static float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 
 template <class T> void move(void *to, const void *from) {

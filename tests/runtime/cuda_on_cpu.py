@@ -13,7 +13,7 @@ from tvmopt.backends.cuda import compiler
 Launch = Callable[..., None]
 """Runs a kernel of extents of a grid and of a block, int[3] each, on addresses of its parameters."""
 
-_KERNEL = re.compile(r'extern "C" __global__ void __launch_bounds__\(\d+\) (\w+)\(([^)]*)\) \{')
+_KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\) \{')
 _HELPER = re.compile(r"^__forceinline__ __device__ void tvmopt_[^\n]*(\}|\{\n.*?^\})\n", re.DOTALL | re.MULTILINE)
 _LAUNCHER = """
 static void **{name}_parameters;
