@@ -92,7 +92,8 @@ def schedule(
     tiles = int(sch.get(b0).extent)
     reread = multiply_add is not None and prod(lead) > pixels and tiles > 1 and not short and not around
     cold = reread and find(sch, "pack") is None and prod(map(int, weight.shape)) > L1_BYTES
-    order = decisions.pick("order", int(cold and evenly(func, tiles)), range(4))
+    orders = 4 if prod(lead) > 1 else 1  # of one row, all are the same
+    order = decisions.pick("order", int(cold and evenly(func, tiles)), range(orders))
     order = order or (2 if by_row or around or short else 0)
     places = {
         0: widest_first(sch, [b0, *within, g0, p0]),

@@ -18,7 +18,7 @@ class Dots:
     and tables, if there are instructions for them."""
 
     depths: frozenset[int]
-    version: int = 5
+    version: int = 6
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None when it is something else."""

@@ -16,7 +16,7 @@ TILES = 8
 class Rule:
     """Takes contractions whose products are packed in fours, and sparse products."""
 
-    version = 1
+    version = 2
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None when it is something else."""

@@ -25,7 +25,7 @@ PIXELS = 2
 class Rule:
     """See the module's text."""
 
-    version = 2
+    version = 3
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of a function that sums products; None for anything else."""

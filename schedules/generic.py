@@ -13,7 +13,7 @@ from ._common import Product
 class Rule:
     """See the module's text."""
 
-    version = 2
+    version = 3
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule:
         """The schedule of ``func``."""
