@@ -10,6 +10,7 @@ from tvm import DataType
 from tvm.ir import TensorLoad
 from tvm.s_tir import SBlock, Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
+from tvm.target import Target, codegen
 from tvm.tirx import Add, BufferLoad, BufferStore, PrimFunc
 from tvm_ffi import structural_map, structural_walk
 
@@ -78,6 +79,11 @@ class Decisions:
         if value not in values:
             raise ValueError(f"{name} is {value}, none of {values}")
         return value
+
+
+def features(target: Target) -> set[str]:
+    """Of a CPU, by LLVM's names; those that others imply among them."""
+    return set(map(str, codegen.llvm_get_cpu_features(target)))
 
 
 def begun(func: PrimFunc) -> PrimFunc:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tvm.s_tir import Schedule
-from tvm.target import Target, codegen
+from tvm.target import Target
 from tvm.tirx import PrimFunc
 
 from . import _contraction, _depthwise, _intrinsics, _sparse, _tables
-from ._common import Product
+from ._common import Product, features
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class Dots:
         if op == "sparse":
             return _sparse.schedule(func)
         if op == "table":
-            wide = "avx512bw" in set(map(str, codegen.llvm_get_cpu_features(target)))
-            return _tables.schedule(func) if wide else None
+            return _tables.schedule(func) if "avx512bw" in features(target) else None
         product = Product.of(func)
         if product is None or product.depth not in self.depths:
             return None

@@ -12,13 +12,13 @@ from math import prod
 from tvm.ir import Call, TensorLoad
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
-from tvm.target import Target, codegen
+from tvm.target import Target
 from tvm.tirx import IntImm, IterVar, PrimFunc, Var
 from tvm.tirx.analysis import undefined_vars
 from tvm_ffi import structural_equal, structural_walk
 
 from . import _planes
-from ._common import Decisions, copy, parallel
+from ._common import Decisions, copy, features, parallel
 
 LANES = 16
 """Of 32-bit elements; LLVM splits vectors that are longer than the target's."""
@@ -74,8 +74,8 @@ def sum_lanes(target: Target) -> int:
     """Lanes of sums in columns, of which registers hold those of ``ROWS`` rows."""
     if not str(target.attrs.get("mtriple", "")).startswith("x86_64"):
         return LANES
-    features = set(map(str, codegen.llvm_get_cpu_features(target)))
-    return 4 * 16 if "avx512f" in features else 2 * 8 if "avx2" in features else 2 * 4
+    found = features(target)
+    return 4 * 16 if "avx512f" in found else 2 * 8 if "avx2" in found else 2 * 4
 
 
 def inline(sch: Schedule) -> None:

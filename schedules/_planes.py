@@ -15,11 +15,12 @@ from functools import cache
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.script import tirx as T
-from tvm.target import Target, codegen
+from tvm.target import Target
 from tvm.tirx import Shuffle
 
-from ._common import extents
+from ._common import extents, features
 from ._intrinsics import register
+from ._tir import first_lanes
 
 PIXELS, MOST = 16, 4
 
@@ -43,7 +44,7 @@ def takes(sch: Schedule, block: SBlockRV, along: int | None, target: Target) -> 
 def schedule(sch: Schedule, block: SBlockRV, target: Target) -> list[LoopRV]:
     """Schedule a block that ``takes`` takes; its outer loops."""
     channels = extents(sch, block)[-1]
-    masked = channels == 3 and "avx512f" in set(map(str, codegen.llvm_get_cpu_features(target)))
+    masked = channels == 3 and "avx512f" in features(target)
     store = sch.cache_write(block, 0, "local")
     *rows, pixel, _ = sch.get_loops(store)
     tile, each = sch.split(pixel, [None, PIXELS])
@@ -109,7 +110,5 @@ def _interleaved(planes: T.Buffer, length: int) -> T.Expr:
 
 def _stored_at_once(pixels: T.Buffer, words: T.Expr) -> T.Expr:
     """The first words of a vector of 64 bytes: LLVM would store 48 bytes in two parts, with a shuffle each."""
-    first = T.call_llvm_pure_intrin(
-        "boolx16", "llvm.get.active.lane.mask", T.int32(0), T.int32(4 * int(pixels.shape[1]))
-    )
+    first = first_lanes(16, T.int32(4 * int(pixels.shape[1])))
     return T.call_llvm_intrin("void", "llvm.masked.store", words, T.address_of(pixels[0, 0]), first)

@@ -12,7 +12,7 @@ from tvm.script import tirx as T
 from tvm.tirx import And, BufferLoad, Not, Ramp, const
 
 from ._interleave import shuffle
-from ._tir import Expr, substitute, uses
+from ._tir import Expr, first_lanes, substitute, uses
 
 QUAD, LANES, DEPTH = 64, 16, 4
 
@@ -100,15 +100,10 @@ def _part(first: TensorLoad, begin: int, border: Expr, cut: bool) -> Expr:
     if not cut:
         return value
     at, end = column * channels + channel.base + begin, width * channels
-    inside = And(Not(_lanes(T.max(-at, 0))), _lanes(T.max(end - at, 0)))
+    inside = And(Not(first_lanes(QUAD, T.max(-at, 0))), first_lanes(QUAD, T.max(end - at, 0)))
     address = T.address_of(BufferLoad(first.source, [*outer, column, channel.base + begin]))
     masked = T.call_llvm_pure_intrin("uint8x64", "llvm.masked.load", address, inside, T.broadcast(border, QUAD))
     return T.if_then_else(And(at >= 0, at + QUAD <= end), value, masked)
-
-
-def _lanes(count: Expr) -> Expr:
-    """Which lanes are the first ones. An intrinsic: TVM's loop partitioning takes no comparison of vectors."""
-    return T.call_llvm_pure_intrin(f"boolx{QUAD}", "llvm.get.active.lane.mask", T.int32(0), count)
 
 
 def _terms(condition: Expr) -> list[Expr]:

@@ -31,6 +31,11 @@ def at(buffer: Expr, *index: Expr) -> Expr:
     return tirx.address_of(buffer[index])
 
 
+def first_lanes(lanes: int, count: Expr) -> Expr:
+    """Which lanes are the first ones. An intrinsic: TVM's loop partitioning takes no comparison of vectors."""
+    return tirx.call_llvm_pure_intrin(f"boolx{lanes}", "llvm.get.active.lane.mask", tirx.const(0, "int32"), count)
+
+
 def flat(load: Expr) -> Expr:
     """Which of its buffer's elements is read, counted in the order in which they lie."""
     place: Expr = 0

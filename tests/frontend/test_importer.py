@@ -20,14 +20,18 @@ def renamed(proto, names):
     return proto
 
 
-def test_variables_have_the_names_of_the_values():
-    body = """g (float[2,3] x) => (float[2,3] y) <float s = {0.05}, uint8 z = {3}> {
+def quantized(op):
+    """x -> a -> b -> the op: c -> d -> y."""
+    return model(f"""g (float[2,3] x) => (float[2,3] y) <float s = {{0.05}}, uint8 z = {{3}}> {{
         a = QuantizeLinear(x, s, z)
         b = DequantizeLinear(a, s, z)
-        c = Relu(b)
+        c = {op}(b)
         d = QuantizeLinear(c, s, z)
         y = DequantizeLinear(d, s, z)
-    }"""
+    }}""")
+
+
+def test_variables_have_the_names_of_the_values():
     names_ = {
         "x": "in.put/x:0",
         "a": "model/q.1",
@@ -36,7 +40,7 @@ def test_variables_have_the_names_of_the_values():
         "d": "model/q.2",
         "y": "out.put",
     }
-    loaded = compare(renamed(model(body), names_))
+    loaded = compare(renamed(quantized("Relu"), names_))
     assert loaded.mod["main"].params[0].name == "in.put/x:0"
     assert names(loaded, "quantize") == ["model/q.1", "model/q.2"]
     assert names(loaded, "dequantize") == ["model/d;x", "out.put"]
@@ -46,14 +50,7 @@ def test_variables_have_the_names_of_the_values():
 
 @pytest.mark.parametrize("value", ["x", "a", "b", "c", "d", "y"])
 def test_values_may_be_called_as_functions_are(value):
-    body = """g (float[2,3] x) => (float[2,3] y) <float s = {0.05}, uint8 z = {3}> {
-        a = QuantizeLinear(x, s, z)
-        b = DequantizeLinear(a, s, z)
-        c = Sigmoid(b)
-        d = QuantizeLinear(c, s, z)
-        y = DequantizeLinear(d, s, z)
-    }"""
-    loaded = compare(renamed(model(body), {value: "main"}))
+    loaded = compare(renamed(quantized("Sigmoid"), {value: "main"}))
     assert "main" in [var.name for var in relax.analysis.all_vars(loaded.mod["main"])]
     assert pipeline.run(loaded).mod["main"].params[0].name == ("main" if value == "x" else "x")
 

@@ -18,7 +18,7 @@ from ..runtime import Artifact
 from ..target import EthosU, Systolic, Target
 from . import systolic
 from .embedded import DEFAULT, Embedded
-from .manifest import describe
+from .manifest import describe, written
 
 if TYPE_CHECKING:
     from ..runtime.artifact import Engine
@@ -142,7 +142,7 @@ def build(
             assert programs is not None
             assert here is not None
             artifact.build(model, target, path, facts, options, programs, name)
-            manifest = artifact.manifest_of(path, name)
+            manifest = written(path, name)
             return Artifact(path, folder, partial(artifact.OnThisMachine, model, here, programs, manifest))
         static_c.build(model, target, path, facts, options, name=name)
         return Artifact(path, folder, emulated.engine(path, model, target, facts, name))

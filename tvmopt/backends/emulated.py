@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from ..model import Model
 from ..runtime.emulator import Emulated
 from ..target import Target
 from . import cpu, link, source, static_c
+from .manifest import written
 
 
 def engine(
@@ -42,8 +42,7 @@ def bare_metal(path: Path, folder: Path, model: Model, target: Target, name: str
     shutil.copytree(path, folder)
     link.run(["make", "--silent"], folder)
     command = [*static_c.emulator(target), str(folder / "firmware.elf")]
-    manifest = json.loads((path / f"{name}_manifest.json").read_text(encoding="utf-8"))
-    return Emulated(command, manifest, model.inputs, model.outputs)
+    return Emulated(command, written(path, name), model.inputs, model.outputs)
 
 
 def linux(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ..model import Model
@@ -32,3 +34,9 @@ def describe(model: Model, target: Target, threads: int) -> dict[str, Any]:
         "tuned": list(model.tuned),
         "history": [asdict(record) for record in model.history],
     }
+
+
+def written(folder: Path, name: str) -> dict[str, Any]:
+    """The manifest of a model that was written into ``folder`` as C, under its name there."""
+    manifest: dict[str, Any] = json.loads((folder / f"{name}_manifest.json").read_text(encoding="utf-8"))
+    return manifest

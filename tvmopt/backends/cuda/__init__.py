@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from math import prod
 from typing import Any
 
 import tvm
@@ -20,7 +19,7 @@ from ...model import Model
 from ...runtime import cuda as runtime
 from ...runtime import vm as host
 from ...target import Target
-from .. import vm
+from .. import inplace, vm
 from . import compiler, workspace
 
 
@@ -81,8 +80,7 @@ def _dynamic(func: tvm.tirx.PrimFunc) -> int:
 
     def note(alloc: tvm.tirx.AllocBuffer) -> None:
         if alloc.buffer.scope() == "shared.dyn":
-            bits = tvm.DataType(alloc.buffer.dtype).bits
-            found.append(prod(int(extent) for extent in alloc.buffer.shape) * bits // 8)
+            found.append(inplace.size(alloc.buffer.ty))
 
     structural_walk(func.body, (tvm.tirx.AllocBuffer, note))
     return sum(found)

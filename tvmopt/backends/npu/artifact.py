@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -80,9 +79,3 @@ class OnThisMachine:
             path.write_bytes(library.build(model, machine, describe(model, machine, 1) | {"backend": "library"}))
             loaded = Library(path)
         return Simulated(loaded, [part.simulated() for part in self._parts.values()]) if self._parts else loaded
-
-
-def manifest_of(folder: Path, name: str) -> dict[str, Any]:
-    """What ``build`` wrote."""
-    manifest: dict[str, Any] = json.loads((folder / f"{name}_manifest.json").read_text(encoding="utf-8"))
-    return manifest
