@@ -8,7 +8,7 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from . import _contraction, _depthwise, _intrinsics, _sparse, _tables
+from . import _contraction, _depthwise, _forms_x86, _intrinsics, _sparse, _tables
 from ._common import Product, features
 
 
@@ -24,7 +24,7 @@ class Dots:
         """The schedule of ``func``, None when it is something else."""
         op = None if func.attrs is None else func.attrs.get("tvmopt.op")
         if op == "sparse":
-            return _sparse.schedule(func)
+            return _sparse.schedule(func, _forms_x86.of)
         if op == "table":
             return _tables.schedule(func) if "avx512bw" in features(target) else None
         product = Product.of(func)

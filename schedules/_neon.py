@@ -65,3 +65,13 @@ def step(acc: Expr, x: Expr, w: Expr) -> Expr:
     """The sums after one step: 4 elements of x and of w in every lane."""
     operands = (T.reinterpret(each, dtype="int8x16") for each in (x, w))
     return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", acc, *operands)
+
+
+def products(x: Expr, w: Expr) -> Expr:
+    """8 products of 8-bit elements, in 16 bits; added to another such vector they are smlal."""
+    return T.call_llvm_pure_intrin("int16x8", "llvm.aarch64.neon.smull.v8i16", x, w)
+
+
+def pairs(value: Expr) -> Expr:
+    """Sums of neighbours of 16 bits, in 32 bits; added to a vector they are sadalp."""
+    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", value)

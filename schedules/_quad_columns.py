@@ -11,7 +11,7 @@ from tvm.ir import Call, TensorLoad, Var
 from tvm.script import tirx as T
 from tvm.tirx import And, BufferLoad, Not, Ramp, const
 
-from ._interleave import shuffle
+from ._shuffles import shuffle
 from ._tir import Expr, first_lanes, substitute, uses
 
 QUAD, LANES, DEPTH = 64, 16, 4

@@ -38,9 +38,9 @@ from tvm.tirx import (
 from tvm_ffi import structural_map, structural_walk
 
 from ._common import Decisions, begun, evenly, extents, parallel
-from ._interleave import shuffle, unpacked
 from ._intrinsics import step
 from ._quad_columns import DEPTH, LANES, QUAD, Columns, ramped, read, shifted
+from ._shuffles import shuffle, unpacked
 from ._tir import Expr, substitute
 
 COLUMNS = 9

@@ -8,8 +8,9 @@ from tvm.script import tirx as T
 from tvm.tirx import BufferLoad, BufferStore, PrimFunc, Ramp, const
 from tvm_ffi import structural_map
 
-from . import _interleave, _intrinsics
+from . import _intrinsics
 from ._common import parallel, widest_first
+from ._shuffles import shuffle
 
 LANES = 16
 
@@ -39,9 +40,7 @@ def _gather(block: SBlock) -> SBlock:
     count = 2 * int(places.region[1].extent)
     at = BufferLoad(places.source, [places.region[0].min, 0, _ramp(0, count)])
     if count < 32:  # outputs side by side share them; TVM gives no more elements than it takes
-        at = _interleave.shuffle(
-            [at] * (32 // count), [2 * (lane * count // 32) + i for lane in range(LANES) for i in (0, 1)]
-        )
+        at = shuffle([at] * (32 // count), [2 * (lane * count // 32) + i for lane in range(LANES) for i in (0, 1)])
     pairs = T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.vpermi2var.hi.512", low, T.cast(at, "int16x32"), high)
     body = BufferStore(taken.source, T.reinterpret(pairs, dtype="int32x16"), [_ramp(0, LANES)])
     return SBlock(block.iter_vars, block.reads, block.writes, block.name_hint, body)

@@ -6,7 +6,7 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from . import _contraction, _neon, _sparse
+from . import _contraction, _forms_neon, _neon, _sparse
 from ._common import Product
 
 TILES = 8
@@ -21,7 +21,7 @@ class Rule:
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule | None:
         """The schedule of ``func``, None when it is something else."""
         if func.attrs is not None and func.attrs.get("tvmopt.op") == "sparse":
-            return _sparse.schedule(func)
+            return _sparse.schedule(func, _forms_neon.Dot)
         product = Product.of(func)
         if product is None or product.op != "contraction" or product.depth != 4:
             return None

@@ -16,15 +16,13 @@ from tests.lowering.harness import RUNNABLE, VNNI, check, needs_vnni
 from tests.lowering.strategies import clamps, modes, outputs_for, params, tensor, weights
 from tvmopt import target as targets
 from tvmopt.lowering import lower, sparse
+from tvmopt.lowering.arith import fuses
 from tvmopt.lowering.dispatch import activation
 from tvmopt.lowering.kernel import Kernel, Stored
 from tvmopt.lowering.sparse import cost
 from tvmopt.lowering.sparse.slices import BLOCK
 from tvmopt.quant.params import QParams
 from tvmopt.quant.regions import Border, Conv, MatMul
-
-VECTORS = [name for name in RUNNABLE if name != "x86/generic"]
-"""Targets with an instruction for products with pixels side by side."""
 
 
 @st.composite
@@ -46,7 +44,7 @@ def matmuls(draw: st.DrawFn) -> tuple[MatMul, np.ndarray]:
     return region, tensor((pixels, length), "uint8")
 
 
-@pytest.mark.parametrize("target", VECTORS)
+@pytest.mark.parametrize("target", RUNNABLE)
 @given(case=matmuls(), threads=st.integers(1, 2))
 @settings(max_examples=12, deadline=None)
 def test_random_products(target, case, threads):
@@ -92,14 +90,14 @@ def test_pointwise_convolutions(size):
     check(region, x, target=targets.get(VNNI), threads=1, lower=forced("groups"))
 
 
-@pytest.mark.parametrize("target", VECTORS)
+@pytest.mark.parametrize("target", RUNNABLE)
 @pytest.mark.parametrize(("zero_point", "clamp"), [(0, (0, 255)), (77, (100, 200)), (128, (90, 255))])
 def test_zero_points(target, zero_point, clamp):
     """One of 128 is a flipped bit; sums that are small enough are kept in floats."""
     y = QParams.per_tensor(0.5, zero_point, "uint8")
     region, target = replace(product(0.9), y=y, clamp=clamp), targets.get(target)
     kernel = forced("groups")(region, (Stored((70, 512), activation("uint8", target)),), (70, 256), target)
-    assert "llvm.fma" in kernel.func.script()
+    assert ("llvm.fma" in kernel.func.script()) == fuses(target)
     check(region, tensor((70, 512), "uint8"), target=target, threads=1, lower=forced("groups"))
 
 
@@ -132,7 +130,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
     return region, tensor((draw(st.integers(1, 2)), channels, *size), "uint8")
 
 
-@pytest.mark.parametrize("target", VECTORS)
+@pytest.mark.parametrize("target", RUNNABLE)
 @given(case=convolutions(), threads=st.integers(1, 2))
 @settings(max_examples=12, deadline=None)
 def test_random_convolutions(target, case, threads):
@@ -201,10 +199,13 @@ AMX = "x86/sapphirerapids"
         (0.1, VNNI, False),
         (0.9, "x86/avx2", True),
         (0.1, "x86/avx2", False),
-        (0.9, "x86/generic", False),
+        (0.9, "x86/generic", True),
+        (0.1, "x86/generic", False),
         (0.9, "arm/cortex-a76", True),
         (0.1, "arm/cortex-a76", False),
-        (0.9, "arm/cortex-a72", False),
+        (0.9, "arm/cortex-a72", True),
+        (0.1, "arm/cortex-a72", False),
+        (0.9, "arm/cortex-a7", False),
         (0.75, VNNI, True),
         (0.75, AMX, False),
         (0.98, AMX, True),

@@ -26,7 +26,7 @@ from ..arith import Expr
 from ..epilogue import Epilogue
 from ..window import Pair, Window, guarded
 from .form import Form
-from .tile import Weight, multiply, stage
+from .tile import LINE, Weight, multiply, stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +65,10 @@ class Phases:
 
     @property
     def length(self) -> int:
-        """Positions of a staged channel: those of all phases, and as many as a tile reads that is not full."""
-        return max(self.held, int(self.shifts().max()) + self.form.pixels)
+        """Positions of a staged channel: those of all phases, and as many as a tile reads that is not full. Channels
+        that are several whole cache lines apart would push each other out of the cache, so they are one more apart."""
+        needed, size = max(self.held, int(self.shifts().max()) + self.form.pixels), np.dtype(self.form.x).itemsize
+        return needed if needed * size % (4 * LINE) else needed + LINE // size
 
     def shifts(self) -> np.ndarray:
         """Where each tap lies for the first window: int [KH * KW]."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...target import Target
-from .form import AVX2, AVX512, DOTPROD, VNNI, Form
+from .form import AVX2, AVX512, DOTPROD, NEON, SSE2, VNNI, Form
 from .slices import DEPTH, LANES
 
 DENSEST = 0.75
@@ -39,6 +39,8 @@ _RATES = {
     VNNI: _Rates(118, 0.17, (9.3, 12.0, 12.5), (3.9, 8), (7.7, 11.7)),
     AVX512: _Rates(50, 0.15, (5.8, 7.0, 8.5), (4, 7), (3.4, 5.4)),
     AVX2: _Rates(23.8, 0.4, (5.5, 7.5, 8.5), (2.3, 4), (2.9, 4.4)),
+    SSE2: _Rates(10.1, 1.4, (5.9, 5.9, 6.4), (0.8, 3), (6.2, 6.2)),
+    NEON: _Rates(1.9, 2, (98, 98, 102), (7.4, 13), (44, 44)),
     DOTPROD: _Rates(8.9, 1.7, (36, 36, 36), (10, 21), (42, 45)),
 }
 

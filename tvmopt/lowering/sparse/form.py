@@ -9,7 +9,7 @@ from tvm import tirx
 
 from ...target import Target
 from ..arith import Expr
-from ..packing import choose
+from ..packing import Packing, choose
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,20 @@ class Form:
     lanes : int32 sums in a vector.
     depth : inputs that one step multiplies: what a 32-bit lane holds.
     x     : the dtype in which they are multiplied.
+    short : whether products are added in pairs of 16 bits first, which do not hold those of weights that are -128.
     """
 
     lanes: int
     depth: int
     x: str
+    short: bool = False
 
     @staticmethod
     def of(target: Target, stored: str, weight: np.ndarray) -> Form | None:
-        """What the target has for activations stored so and a centered weight; None for nothing (SSE2, other CPUs)."""
+        """What the target has for activations stored so and a centered weight; None for nothing."""
         packing = choose(target, stored, weight)
+        if packing == Packing(16, 1, "int8", "int8"):
+            return NEON if "arm_neon" in target.schedules and weight.min() > np.iinfo("int8").min else None
         form = _FORMS.get((packing.lanes, packing.depth, packing.x))
         return form if form is not None and stored == form.stored else None
 
@@ -72,8 +76,8 @@ class Form:
         return pixel % (4 * self.depth) // 4 * self.lanes + pixel // (4 * self.depth) * 4 + pixel % 4
 
 
-VNNI, AVX512, AVX2 = Form(16, 4, "uint8"), Form(16, 2, "int16"), Form(8, 2, "int16")
-DOTPROD = Form(4, 4, "int8")
+VNNI, AVX512, AVX2, SSE2 = Form(16, 4, "uint8"), *(Form(lanes, 2, "int16") for lanes in (16, 8, 4))
+DOTPROD, NEON = Form(4, 4, "int8"), Form(4, 4, "int8", short=True)
 
-_FORMS = {**{(form.lanes, form.depth, form.x): form for form in (VNNI, AVX512, AVX2)}, (16, 4, "int8"): DOTPROD}
+_FORMS = {**{(form.lanes, form.depth, form.x): form for form in (VNNI, AVX512, AVX2, SSE2)}, (16, 4, "int8"): DOTPROD}
 """By the ``Packing`` of dense weights, which has four vectors of NEON side by side."""
