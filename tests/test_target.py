@@ -112,6 +112,34 @@ def test_a_wrong_accelerator_is_refused_by_name_and_key(tmp_path: Path, old: str
     assert says in str(caught.value)
 
 
+POWER = '[energy]\nkind = "active-power"\nclock_mhz = 1\nactive_mw = 1.0\ncycles_per_instruction = 1.0\nsource = ""\n'
+EVENTS = '[energy]\nkind = "events"\n' + "".join(
+    f"pj_per_{event} = 1.0\n" for event in ("mac", "accumulator_byte", "chip_byte", "dram_byte")
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "energy", "says"),
+    [
+        (GOOD, POWER, "energy by active power is a microcontroller's"),
+        (GOOD, EVENTS + 'source = ""\n', 'energy by events is a systolic array\'s (kind = "active-power")'),
+        (EDGE, POWER, "energy by active power is a microcontroller's"),
+        (GOOD, EVENTS, "missing required field `source` - at `$.energy`"),
+        (GOOD, POWER.replace("active_mw = 1.0", "active_mw = 0.0"), "`$.energy.active_mw`"),
+        (
+            GOOD,
+            POWER.replace("active-power", "power"),
+            "Invalid value 'power' - at `$.energy.kind` (near: active-power",
+        ),
+        (GOOD, POWER.replace("active_mw", "activ_mw"), "unknown field `activ_mw` - at `$.energy` (near: active_mw"),
+    ],
+)
+def test_wrong_energy_figures(tmp_path: Path, file: str, energy: str, says: str) -> None:
+    with pytest.raises(TargetError) as error:
+        target.get(write(tmp_path, f"{file}{energy}"))
+    assert says in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("memory", "says"),
     [

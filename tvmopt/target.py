@@ -14,11 +14,24 @@ from msgspec.inspect import LiteralType, StructType, UnionType
 
 from . import driver
 from .errors import TargetError
-from .target_file import Cuda, Emulator, Energy, EthosU, Host, Llvm, Memory, Region, Systolic, Target, near
+from .target_file import (
+    ActivePower,
+    Cuda,
+    Emulator,
+    EthosU,
+    EventCosts,
+    Host,
+    Llvm,
+    Memory,
+    Region,
+    Systolic,
+    Target,
+    near,
+)
 
 __all__ = [
-    "Cuda", "Emulator", "Energy", "EthosU", "Host", "Llvm", "Memory", "Region", "Systolic", "Target", "cpu_flags",
-    "detect", "get", "gpu", "host", "names", "read",
+    "ActivePower", "Cuda", "Emulator", "EthosU", "EventCosts", "Host", "Llvm", "Memory", "Region", "Systolic", "Target",
+    "cpu_flags", "detect", "get", "gpu", "host", "names", "read",
 ]  # fmt: skip
 
 _LINUX = r"(x86_64|aarch64|riscv64|armv\d[^-]*)-([^-]+-)?linux"
@@ -69,6 +82,7 @@ def read(path: Path) -> Target:
         reason = f"there are no libraries for '{target.llvm.mtriple}' - at `$.llvm.mtriple`"
         raise TargetError(reason, file=path, hint='their systems are Linux, as in "aarch64-linux-gnu"')
     _check_regions(target, path)
+    _check_energy(target, path)
     return target
 
 
@@ -170,6 +184,17 @@ def _check_regions(target: Target, path: Path) -> None:
         raise TargetError(f"there are two memory regions '{twice[0]}'", file=path)
     if target.emulator and (unknown := target.emulator.regions.keys() - set(names)):
         raise TargetError(f"the emulator has an address for '{min(unknown)}', which is no memory region", file=path)
+
+
+def _check_energy(target: Target, path: Path) -> None:
+    """Each kind of figure is for what counts those events."""
+    array = isinstance(target.accelerator, Systolic)
+    if isinstance(target.energy, EventCosts) and not array:
+        raise TargetError("energy by events is a systolic array's", file=path, hint='kind = "active-power"')
+    microcontroller = target.backend == "static_c" and target.accelerator is None
+    if isinstance(target.energy, ActivePower) and not microcontroller:
+        hint = 'kind = "events"' if array else None
+        raise TargetError("energy by active power is a microcontroller's", file=path, hint=hint)
 
 
 @functools.cache

@@ -94,12 +94,34 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.regions or [Region("sram", self.sram_kib)]
 
 
-class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What work costs: pJ per int8 multiply-accumulate, pJ per byte read, static power in mW."""
+class ActivePower(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="active-power"):
+    """A microcontroller draws the same power whatever it computes, so its energy is that of the time it takes.
 
-    pj_per_mac: float
-    pj_per_byte: float
-    static_mw: float
+    Attributes
+    ----------
+    clock_mhz              : of the CPU, and
+    active_mw              : what the chip draws at it.
+    cycles_per_instruction : mean over an inference; wait states of its memories are in it.
+    source                 : where the numbers come from.
+    """
+
+    clock_mhz: Annotated[int, msgspec.Meta(gt=0)]
+    active_mw: Annotated[float, msgspec.Meta(gt=0)]
+    cycles_per_instruction: Annotated[float, msgspec.Meta(gt=0)]
+    source: str
+
+
+class EventCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="events"):
+    """What an array and its memories do costs energy, in pJ: a multiply-accumulate of 8-bit factors; a byte that is
+    read or written of partial sums, on chip, and in DRAM.
+
+    source : where the numbers come from.
+    """
+
+    pj_per_mac: Annotated[float, msgspec.Meta(gt=0)]
+    pj_per_accumulator_byte: Annotated[float, msgspec.Meta(gt=0)]
+    pj_per_chip_byte: Annotated[float, msgspec.Meta(gt=0)]
+    pj_per_dram_byte: Annotated[float, msgspec.Meta(gt=0)]
     source: str
 
 
@@ -207,6 +229,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     llvm       : what LLVM generates code for; where there is a GPU, the part of the artifact that calls it.
     cuda       : the GPU that kernels run on; None for CPUs.
     host       : which machines "host" stands for this target on; None for devices that do not run tvmopt.
+    energy     : what work costs; None where there are no figures that can be checked. ``ActivePower`` is a
+                 microcontroller's, ``EventCosts`` a systolic array's.
     accelerator : what computes the regions that it takes. ``backend``, ``schedules``, ``llvm`` and ``activation`` of a
                  target with one are those of the accelerator's host, unless its own file has them.
     """
@@ -222,7 +246,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activation: Literal["uint8", "int8"] | None = None
     host: Host | None = None
     memory: Memory = Memory()
-    energy: Energy | None = None
+    energy: ActivePower | EventCosts | None = None
     emulator: Emulator | None = None
     accelerator: EthosU | Systolic | None = None
 

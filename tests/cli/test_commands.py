@@ -16,6 +16,7 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from tests import tools
 from tvmopt import api, demo, target
 from tvmopt.cli import COMMANDS, main, terminal
 from tvmopt.errors import InputError
@@ -181,6 +182,35 @@ def test_estimate() -> None:
     assert f"cycles        {found['cycles']:,}: array {found['array_cycles']:,}, " in printed
     assert "logits: it takes or gives float tensors\n" in printed
     assert all(layer["name"] in printed for layer in found["layers"])
+
+
+def test_estimate_on_a_microcontroller() -> None:
+    tools.need(*tools.BARE_METAL)
+    found = run_json("estimate", demo.INT8_MODEL, "-t", "arm/cortex-m4")
+    assert found.keys() >= {
+        "latency_us",
+        "macs",
+        "flash_bytes",
+        "ram_bytes",
+        "energy_uj",
+        "method",
+        "unknown",
+        "layers",
+    }
+    printed = run("estimate", demo.INT8_MODEL, "-t", "arm/cortex-m4")
+    assert found["method"] in printed
+    assert f"energy        {found['energy_uj']:,.1f} uJ\n" in printed
+    assert f"bytes         flash {found['flash_bytes']:,}, RAM {found['ram_bytes']:,}\n" in printed
+    assert all(layer["name"] in printed for layer in found["layers"])
+
+
+def test_estimate_says_what_it_does_not_know() -> None:
+    found = run_json("estimate", demo.INT8_MODEL, "-t", "arm/cortex-m85")
+    assert (found["energy_uj"], found["latency_us"]) == (None, None)
+    reason = "target arm/cortex-m85 has no emulator that counts instructions"
+    assert f"unknown       instructions, latency_us, energy_uj: {reason}\n" in run(
+        "estimate", demo.INT8_MODEL, "-t", "arm/cortex-m85"
+    )
 
 
 def test_targets() -> None:

@@ -32,6 +32,8 @@ def test_estimate_prints_every_layer_as_velas(mlperf_tiny) -> None:
     assert "Vela 5.2.0's estimates for ethos-u65-256, Ethos_U65_High_End, Dedicated_Sram_384KB, without its" in says
     found = run_json("estimate", mlperf_tiny["kws"], "-t", "edge/ethos-u65-256")
     assert found["method"] in says
+    assert found["energy_uj"] is None and found["flash_bytes"] > 0 and found["ram_bytes"] > 0
+    assert "unknown       energy_uj: there are no figures of ethos-u65-256 that could be checked\n" in says
     assert f"cycles        {found['cycles']:,}: the NPU at work {found['npu_cycles']:,}\n" in says
     for layer in found["layers"]:
         assert {layer["name"], f"{layer['macs']:,}", f"{layer['cycles']:,}"} <= set(says.split())

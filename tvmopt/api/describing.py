@@ -12,6 +12,7 @@ from .common import grouped, stage
 
 if TYPE_CHECKING:
     from ..backends.npu.expected import Expected
+    from ..report.cpu import CpuEstimate
     from ..report.estimate import Estimate
     from ..report.inspect import Inspection
     from ..target import Target
@@ -39,32 +40,70 @@ def inspect(model: Model | Source, target: str | Path | Target | None = None, *,
 
 
 def estimate(
-    model: Model | Source, target: str | Path | Target = "host", *, sparsity: bool = True
-) -> Estimate | Expected:
-    """Tell what a model costs on a target's accelerator, layer by layer.
+    model: Model | Source,
+    target: str | Path | Target = "host",
+    *,
+    sparsity: bool = True,
+    compress_weights: bool = False,
+) -> Estimate | Expected | CpuEstimate:
+    """Tell what one inference costs on a target, layer by layer, without that device: latency, energy, memory.
 
     A systolic array is simulated: cycles, stalls, traffic and utilisation. For an Ethos-U these are Vela's estimates.
+    Both are of the accelerator's part of the model. For a CPU the model is compiled; where the target has an emulator
+    that counts instructions, it runs there. Energy is computed from figures of the target file. What is not known is
+    None, and ``unknown`` tells why.
 
-    Raises UnsupportedError for a target without an accelerator, and for a model of which it takes nothing.
+    compress_weights : see ``compile``; refused for anything but a microcontroller.
+
+    Raises UnsupportedError for a model of which the target's accelerator takes nothing, for one with symbolic shapes,
+    and where ``compile`` does for a microcontroller.
     """
-    from .. import backends, frontend
+    from .. import frontend
     from .. import target as targets
-    from ..report import estimate as estimation
 
     model, found = as_model(model), targets.get(target)
-    if found.accelerator is None:
-        raise UnsupportedError(f"target {found.name} has no accelerator", hint="see tvmopt bench")
     frontend.require_static(model)
-    partitioned, programs = accelerated(model, found, sparsity)
+    if compress_weights and (found.backend != "static_c" or found.accelerator is not None):
+        raise UnsupportedError(f"compress_weights is for microcontrollers, and {found.name} is none", file=model.source)
+    if found.accelerator is not None:
+        return _on_accelerator(model, found, sparsity)
+    return _on_cpu(model, found, sparsity, compress_weights)
+
+
+def _on_accelerator(model: Model, target: Target, sparsity: bool) -> Estimate | Expected:
+    from .. import backends
+    from ..report import estimate as estimation
+    from ..target import EthosU
+
+    partitioned, programs = accelerated(model, target, sparsity)
     if not programs:
         node, reason = next(iter(partitioned.host_reasons.items()))
         raise UnsupportedError(
-            f"the accelerator of {found.name} takes nothing of it", file=model.source, hint=f"'{node}': {reason}"
+            f"the accelerator of {target.name} takes nothing of it", file=model.source, hint=f"'{node}': {reason}"
         )
-    with stage(f"estimating for {found.name}", model.source):
-        if isinstance(found.accelerator, targets.EthosU):
-            return backends.expected(partitioned, found, programs)
-        return estimation.estimate(model.source, found.name, list(programs.values()), partitioned.host_reasons)
+    with stage(f"estimating for {target.name}", model.source):
+        if isinstance(target.accelerator, EthosU):
+            return backends.expected(partitioned, target, programs)
+        return estimation.estimate(model.source, target, list(programs.values()), partitioned.host_reasons)
+
+
+def _on_cpu(model: Model, target: Target, sparsity: bool, compress_weights: bool) -> CpuEstimate:
+    from .. import backends, lowering
+    from ..report import cpu
+
+    regions = grouped(model, target, sparsity)
+    if target.cuda is not None:
+        return cpu.estimate(regions, target, None, "its kernels are a GPU's: tvmopt bench times them on it")
+    with stage(f"lowering for {target.name}", model.source):
+        lowered = lowering.lower(regions, target, 1, sparsity)
+    with stage(f"estimating for {target.name}", model.source):
+        try:
+            footprint = backends.footprint(lowered, target, backends.Embedded(compress_weights=compress_weights))
+        except UnsupportedError as error:
+            if target.backend == "static_c":
+                raise
+            return cpu.estimate(regions, target, None, f"it needs TVM to run: {error.reason}")
+        return cpu.estimate(regions, target, footprint, footprint.uncounted)
 
 
 def list_targets() -> list[Target]:

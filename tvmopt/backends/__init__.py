@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..runtime.artifact import Engine
     from .npu.artifact import Here
     from .npu.expected import Expected
+    from .survey import Footprint
 
 Offloaded = Mapping[str, Any]
 """What an accelerator computes, by the name of the subgraph: a ``systolic.Program``, or an ``npu.part.Part``."""
@@ -69,6 +70,21 @@ def expected(model: Model, target: Target, programs: Offloaded) -> Expected:
     from .npu import expected as expectation
 
     return expectation.expected(model, target, programs)
+
+
+def footprint(model: Model, target: Target, options: Embedded) -> Footprint:
+    """What a lowered model takes on a CPU, and how many instructions its steps take where an emulator counts them.
+
+    options : how a model for a microcontroller is written; the default ones for all others.
+
+    Raises UnsupportedError for a model that needs TVM at run time, for one larger than a microcontroller's memory, and
+    for float16 where there is none.
+    """
+    from . import survey
+
+    if not target.float16:
+        _require_no_float16(model, target.name)
+    return survey.footprint(model, target, options)
 
 
 def _require_npu() -> None:

@@ -29,8 +29,10 @@ def engine(
     return partial(linux, path, path.parent, model, target, target.emulator.command, manifest)
 
 
-def bare_metal(path: Path, folder: Path, model: Model, target: Target, name: str) -> Emulated:
+def bare_metal(path: Path, folder: Path, model: Model, target: Target, name: str, *, profile: bool = False) -> Emulated:
     """Run the project ``path`` of a model of this name in C, which it copies to ``folder`` and builds there.
+
+    profile : at its end it tells the ticks of every step, too.
 
     Raises DependencyError without the compiler.
     """
@@ -40,7 +42,7 @@ def bare_metal(path: Path, folder: Path, model: Model, target: Target, name: str
             hint="install your system's packages gcc-arm-none-eabi and libnewlib-arm-none-eabi",
         )
     shutil.copytree(path, folder)
-    link.run(["make", "--silent"], folder)
+    link.run(["make", "--silent", *(["PROFILE=1"] if profile else [])], folder)
     command = [*static_c.emulator(target), str(folder / "firmware.elf")]
     return Emulated(command, written(path, name), model.inputs, model.outputs)
 

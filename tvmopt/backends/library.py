@@ -23,6 +23,12 @@ STACK_BYTES = 4096
 _FUNCTIONS = ("describe", "check", "run")
 
 
+def plan(model: Model, target: Target, threads: int = 1, name: str = abi.NAME) -> image.Image:
+    """What a library is made of. Raises UnsupportedError for a model that is not static."""
+    alignment = max(16, target.vector_bytes)
+    return image.make(model, target, name, alignment=alignment, stack_bytes=STACK_BYTES, threads=threads)
+
+
 def build(
     model: Model,
     target: Target,
@@ -44,8 +50,7 @@ def build(
     Raises UnsupportedError for a model that is not static, DependencyError without a C compiler.
     """
     compiler = link.compiler(target)
-    alignment = max(16, target.vector_bytes)
-    made = image.make(model, target, name, alignment=alignment, stack_bytes=STACK_BYTES, threads=threads)
+    made = plan(model, target, threads, name)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as temporary:
         folder = Path(temporary)
         source.write(made, folder, manifest)

@@ -86,6 +86,7 @@ def write(image: Image, folder: Path, manifest: dict[str, Any]) -> None:
         wrong=" || ".join(f"!ws{i} || (uintptr_t)ws{i} % {prefix}_WORKSPACE_ALIGNMENT" for i in range(len(workspaces))),
         unused=io["unused"],
         steps="\n".join(steps),
+        steps_count=len(image.program.calls),
         **common,
     )
     fill("data.S", folder / f"{name}_data.S", **common)
@@ -123,7 +124,8 @@ def _calls(image: Image) -> tuple[list[str], list[str]]:
     program, layout, sharing = image.program, image.layout, image.sharing
     prototypes, steps = {}, []
     by_call = zip(program.calls, image.symbols, sharing.over, sharing.parts, layout.scratch, strict=True)
-    for call, symbol, over, parts, scratch in by_call:
+    for number, (call, symbol, over, parts, scratch) in enumerate(by_call):
+        steps.append(f"  STEP({number})")
         if symbol is None:
             whole = layout.places[call.writes[0]]
             moves = [(replace(whole, at=whole.at + at), call.reads[i]) for i, at in parts.items()]

@@ -137,6 +137,7 @@ def _write_project(made: image.Image, folder: Path, written: str) -> None:
         name=made.name,
         definitions="\n".join(definitions),
         arguments=", ".join(arguments),
+        steps_count=len(made.program.calls),
         **values,
     )
 

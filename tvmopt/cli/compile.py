@@ -46,11 +46,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="A microcontroller's inputs and outputs: in memory of the caller's, or in the workspace.",
 )
-@click.option(
-    "--compress-weights",
-    is_flag=True,
-    help="Store a microcontroller's weights without their zeros where that saves flash; costs time.",
-)
+@options.compress_weights
 @click.option(
     "--name",
     default=NAME,

@@ -81,5 +81,10 @@ threads = click.option(
     "--threads", type=click.IntRange(1, MOST_THREADS), default=1, show_default=True, help="Of one inference."
 )
 sparsity = click.option("--sparsity/--no-sparsity", default=True, help="Remove work on zeros (exact).")
+compress_weights = click.option(
+    "--compress-weights",
+    is_flag=True,
+    help="Store a microcontroller's weights without their zeros where that saves flash; costs time.",
+)
 records = click.option("--records", type=file, help="What tune wrote: kernels found there get their fastest schedules.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

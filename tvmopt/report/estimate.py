@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 from ..runtime.systolic import Cost, Program, costs
+from ..target import EventCosts, Target
+from . import energy
+
+
+@dataclass(frozen=True)
+class Layer(Cost):
+    """One layer; its energy is None where the target file has no figures."""
+
+    energy_uj: float | None
 
 
 @dataclass(frozen=True)
@@ -16,6 +25,10 @@ class Estimate:
     ----------
     method         : what the numbers are of.
     latency_us     : ``cycles`` at the accelerator's clock; the host's part is not in it.
+    energy_uj      : of the array and its memories, neither idle nor host's power; None where that is not known.
+    flash_bytes    : constants and commands.
+    ram_bytes      : of DRAM, for tensors that the on-chip memory has no room for; inputs and outputs are not in it.
+    unknown        : what is None, and why.
     macs           : multiply-accumulates that the accelerator does for the model.
     cycles         : with the array at work (``array_cycles``), the vector unit (``vector_cycles``), or neither, because
                      they wait for data (``stall_cycles``).
@@ -30,6 +43,9 @@ class Estimate:
     target: str
     method: str
     latency_us: float
+    energy_uj: float | None
+    flash_bytes: int
+    ram_bytes: int
     macs: int
     cycles: int
     array_cycles: int
@@ -42,20 +58,30 @@ class Estimate:
     chip_read_bytes: int
     chip_write_bytes: int
     accumulator_bytes: int
+    unknown: Mapping[str, str]
     host_reasons: Mapping[str, str]
-    layers: Sequence[Cost]
+    layers: Sequence[Layer]
 
 
-def estimate(model: str, target: str, programs: Sequence[Program], host_reasons: Mapping[str, str]) -> Estimate:
+def estimate(model: str, target: Target, programs: Sequence[Program], host_reasons: Mapping[str, str]) -> Estimate:
     """Sum up the layers of the subgraphs of a model; there is at least one."""
     machine = programs[0].machine
-    layers = [layer for program in programs for layer in costs(program)]
+    figures = target.energy if isinstance(target.energy, EventCosts) else None
+    layers = [
+        Layer(**asdict(cost), energy_uj=None if figures is None else energy.of_layer_uj(cost, figures))
+        for program in programs
+        for cost in costs(program)
+    ]
     total = {f.name: sum(getattr(layer, f.name) for layer in layers) for f in fields(Cost) if f.type == "int"}
     return Estimate(
         model=model,
-        target=target,
+        target=target.name,
         method=f"simulated: {machine.rows}x{machine.columns} array at {machine.clock_mhz} MHz, without its host",
         latency_us=total["cycles"] / machine.clock_mhz,
+        energy_uj=None if figures is None else sum(layer.energy_uj or 0.0 for layer in layers),
+        flash_bytes=sum(len(program.encode()) for program in programs),
+        ram_bytes=sum(spill.size for program in programs for spill in program.spills),
+        unknown={"energy_uj": energy.unknown(target)} if figures is None else {},
         utilisation=total["macs"] / (total["cycles"] * machine.rows * machine.columns),
         constant_bytes=sum(len(program.constants) for program in programs),
         host_reasons=host_reasons,

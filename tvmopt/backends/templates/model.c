@@ -14,6 +14,15 @@ extern const char tvmopt_${name}_manifest[];
    those of an accelerator something else where it fails. */
 ${prototypes}
 
+/* To measure steps, compile with TVMOPT_PROFILE and define this function: it is called before every step, with its
+   number in ${name}.plan.txt, and at the end. */
+#ifdef TVMOPT_PROFILE
+void tvmopt_${name}_step(uint32_t number);
+#define STEP(number) tvmopt_${name}_step(number);
+#else
+#define STEP(number)
+#endif
+
 ${tables}
 
 const tvmopt_model *tvmopt_${name}_describe(void) {
@@ -40,5 +49,6 @@ ${pointers}
   if (${wrong}) return TVMOPT_WORKSPACE;
 ${unused}  (void)weights;
 ${steps}
+  STEP(${steps_count})
   return TVMOPT_OK;
 }

@@ -3,7 +3,8 @@
  *
  * Part of tvmopt's example project. Reads the inputs of one call after the other, their bytes in the model's order,
  * and writes the outputs likewise, until there is no more input; then writes how many ticks of SysTick the last call
- * took. Everything between the two comments is what an application does to run the model.
+ * took, and, if compiled with TVMOPT_PROFILE, after how many each step began and the last one ended. Everything
+ * between the two comments is what an application does to run the model.
  */
 #include <stdint.h>
 
@@ -48,7 +49,29 @@ static int transfer(int32_t operation, int32_t file, const void *data, uint32_t 
   return 1;
 }
 
+/* Time, in ticks of the processor's clock. SysTick counts down through 24 bits. */
 static volatile uint32_t *const systick = (uint32_t *)0xE000E010; /* control, reload, current */
+static volatile uint32_t rounds;
+
+void systick_reached_zero(void) { ++rounds; }
+
+static void start_clock(void) {
+  systick[1] = 0xFFFFFF;
+  systick[2] = 0;
+  rounds = 0;
+  systick[0] = 7; /* on, with interrupts, by the processor's clock */
+  while (!systick[2]) {
+  }
+}
+
+static uint32_t elapsed(void) {
+  uint32_t before, left;
+  do {
+    before = rounds;
+    left = systick[2];
+  } while (before != rounds);
+  return (before << 24) + (0xFFFFFF - left);
+}
 
 /* What the model needs. */
 ${definitions}
@@ -58,32 +81,41 @@ static const uint32_t input_bytes[] = {${input_bytes}};
 static const uint32_t output_bytes[] = {${output_bytes}};
 /* That is all. */
 
-static uint32_t ticks(uint32_t elapsed, char *text) {
-  uint32_t length = 0;
-  char digits[10];
+#ifdef TVMOPT_PROFILE
+enum { TIMES = ${steps_count} + 1 };
+static uint32_t times[TIMES];
+
+void tvmopt_${name}_step(uint32_t number) { times[number] = elapsed(); }
+#endif
+
+/* Writes a number and a space. */
+static void tell(int32_t file, uint32_t number) {
+  char text[11];
+  uint32_t at = sizeof text;
+  text[--at] = ' ';
   do {
-    digits[length++] = (char)('0' + elapsed % 10);
-  } while (elapsed /= 10);
-  for (uint32_t i = 0; i < length; ++i) text[i] = digits[length - 1 - i];
-  return length;
+    text[--at] = (char)('0' + number % 10);
+  } while (number /= 10);
+  transfer(SYS_WRITE, file, text + at, sizeof text - at);
 }
 
 int main(void) {
   const int32_t in = open_file(INPUT, sizeof INPUT - 1, READ);
   const int32_t out = open_file(OUTPUT, sizeof OUTPUT - 1, WRITE);
-  uint32_t elapsed = 0;
-  systick[1] = 0xFFFFFF;
-  systick[0] = 5; /* on, by the processor's clock */
+  uint32_t total = 0;
   for (;;) {
     for (uint32_t i = 0; i < ${inputs_count}; ++i) {
       if (transfer(SYS_READ, in, inputs[i], input_bytes[i])) continue;
-      char text[10];
-      transfer(SYS_WRITE, open_file(MESSAGES, sizeof MESSAGES - 1, WRITE), text, ticks(elapsed, text));
+      const int32_t messages = open_file(MESSAGES, sizeof MESSAGES - 1, WRITE);
+      tell(messages, total);
+#ifdef TVMOPT_PROFILE
+      for (uint32_t step = 0; step < TIMES; ++step) tell(messages, times[step]);
+#endif
       return 0;
     }
-    systick[2] = 0;
+    start_clock();
     const int32_t status = tvmopt_${name}_run(${arguments});
-    elapsed = 0xFFFFFF - systick[2];
+    total = elapsed();
     if (status != TVMOPT_OK) return 1;
     for (uint32_t i = 0; i < ${outputs_count}; ++i) transfer(SYS_WRITE, out, outputs[i], output_bytes[i]);
   }

@@ -7,6 +7,7 @@
 
 extern uint32_t stack_top[], data_load[], data_start[], data_end[], bss_start[], bss_end[];
 extern int main(void);
+extern void systick_reached_zero(void);
 extern void finish(int status) __attribute__((noreturn));
 
 static void fault(void) { finish(1); }
@@ -25,5 +26,5 @@ __attribute__((noreturn)) void reset(void) {
 }
 
 __attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-  stack_top, (void *)reset, (void *)fault, (void *)fault, (void *)fault, (void *)fault, (void *)fault,
+  [0] = stack_top, [1] = (void *)reset, [2 ... 6] = (void *)fault, [15] = (void *)systick_reached_zero,
 };

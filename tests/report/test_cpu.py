@@ -1,0 +1,140 @@
+"""What models cost on CPUs that are not at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import tvmopt
+from tests import tools
+from tvmopt import target as targets
+from tvmopt.api.common import grouped
+from tvmopt.errors import UnsupportedError
+from tvmopt.report import cpu
+from tvmopt.report.cpu import CpuEstimate
+
+from .models import residual
+
+M4 = targets.get("arm/cortex-m4")
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    kernel: str
+    instructions: int | None
+
+
+@dataclass(frozen=True)
+class Footprint:
+    flash_bytes: int
+    ram_bytes: int
+    steps: tuple[Step, ...]
+
+
+def of(model: onnx.ModelProto, *steps: Step) -> CpuEstimate:
+    regions = grouped(tvmopt.load(model.SerializeToString()), M4, sparsity=True)
+    return cpu.estimate(regions, M4, Footprint(1000, 100, steps), "")
+
+
+def test_fused_ops_are_their_steps() -> None:
+    """q1: 36 pixels * 8 channels * 27; q2, which the addition is fused with: 36 * 8 * 8; logits: 288 * 4."""
+    steps = Step("q0", "quantize", 100), Step("q1", "conv", 400), Step("q3", "conv_add", 300), Step("y", "end", 200)
+    found = of(residual(), *steps)
+    assert [layer.macs for layer in found.layers] == [0, 7776, 2304, 1152]
+    assert found.macs == 7776 + 2304 + 1152
+    assert [layer.op for layer in found.layers][:3] == ["quantize", "conv 3x3", "conv 1x1 + add"]
+    assert found.layers[3].op.startswith("matmul + dequantize")
+    assert found.instructions == 1000
+    power = M4.energy
+    assert isinstance(power, targets.ActivePower)
+    us = 1000 * power.cycles_per_instruction / power.clock_mhz
+    assert found.latency_us == pytest.approx(us)
+    assert found.energy_uj == pytest.approx(us * power.active_mw / 1000)
+    assert sum(layer.energy_uj or 0 for layer in found.layers) == pytest.approx(found.energy_uj)
+    assert found.unknown == {}
+
+
+def test_steps_of_no_op_are_named_by_their_kernel() -> None:
+    found = of(residual(), Step("other", "transpose", 50), Step("y", "end", 10))
+    assert (found.layers[0].op, found.layers[0].macs) == ("transpose", 0)
+    assert found.layers[1].macs == found.macs
+
+
+def test_models_are_ranked_as_their_measured_energies_are(mlperf_tiny: dict[str, Path]) -> None:
+    """Those of MLPerf Tiny on the STM32L4R5 (v1.2, STMicroelectronics), whose kernels are faster: docs/energy.md."""
+    tools.need(*tools.BARE_METAL)
+    measured = {"ad": 203.4, "kws": 1820.5, "vww": 3894.6, "ic": 6919.4}
+    found = {name: tvmopt.estimate(mlperf_tiny[name], M4) for name in measured}
+    energies = {name: one.energy_uj or 0.0 for name, one in found.items()}
+    assert sorted(energies, key=energies.__getitem__) == list(measured)
+    for name, one in found.items():
+        assert 1 < energies[name] / measured[name] < 3.5
+        assert one.macs == sum(layer.macs for layer in one.layers)
+        assert one.instructions == sum(layer.instructions or 0 for layer in one.layers)
+        assert one.macs == tvmopt.inspect(mlperf_tiny[name]).macs_after_folding
+
+
+def test_what_pruning_saves_shows(mlperf_tiny: dict[str, Path], tmp_path: Path) -> None:
+    """Dead channels cost nothing any more; weights stored without their zeros cost less flash, and more energy."""
+    tools.need(*tools.BARE_METAL)
+    folded, whole = (tvmopt.estimate(mlperf_tiny["vww"], M4, sparsity=way) for way in (True, False))
+    assert folded.energy_uj < 0.7 * whole.energy_uj
+    assert (folded.macs, whole.macs) == (3_730_157, 7_489_664)
+    assert folded.flash_bytes < 0.5 * whole.flash_bytes
+    pruned = tmp_path / "pruned.onnx"
+    tvmopt.compress(mlperf_tiny["ad"], pruned, prune="unstructured:0.8")
+    dense, packed = (tvmopt.estimate(pruned, M4, compress_weights=way) for way in (False, True))
+    assert packed.flash_bytes < 0.5 * dense.flash_bytes
+    assert packed.energy_uj > dense.energy_uj
+
+
+def test_what_is_not_known_is_none_and_says_why() -> None:
+    model = residual().SerializeToString()
+    m85 = tvmopt.estimate(model, "arm/cortex-m85")
+    assert (m85.latency_us, m85.energy_uj, m85.instructions) == (None, None, None)
+    assert set(m85.unknown) == {"latency_us", "energy_uj", "instructions"}
+    assert set(m85.unknown.values()) == {"target arm/cortex-m85 has no emulator that counts instructions"}
+    assert m85.flash_bytes > 0 and m85.ram_bytes > 0 and m85.macs == 11_232
+    gpu = tvmopt.estimate(model, "cuda/sm_80")
+    assert (gpu.flash_bytes, gpu.ram_bytes, gpu.macs) == (None, None, 11_232)
+    assert set(gpu.unknown) == {"flash_bytes", "ram_bytes", "latency_us", "energy_uj", "instructions"}
+
+
+def test_a_target_without_figures_still_has_instructions() -> None:
+    tools.need(*tools.BARE_METAL)
+    found = tvmopt.estimate(residual().SerializeToString(), "arm/cortex-m55")
+    assert found.instructions is not None and found.instructions > 0
+    assert found.method == "instructions counted by qemu-system-arm"
+    assert set(found.unknown) == {"latency_us", "energy_uj"}
+    assert found.unknown["energy_uj"].startswith("target arm/cortex-m55 has no [energy]")
+
+
+def test_models_that_need_tvm_to_run_say_so() -> None:
+    """Sorting is a function of TVM's runtime."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [8])
+    outs = [
+        helper.make_tensor_value_info("v", TensorProto.FLOAT, [3]),
+        helper.make_tensor_value_info("i", TensorProto.INT64, [3]),
+    ]
+    node = helper.make_node("TopK", ["x", "k"], ["v", "i"])
+    k = helper.make_tensor("k", TensorProto.INT64, [1], np.array([3], np.int64).tobytes(), raw=True)
+    graph = helper.make_graph([node], "top", [x], outs, [k])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+    found = tvmopt.estimate(model, "x86/avx2")
+    assert found.flash_bytes is None
+    assert found.unknown["flash_bytes"].startswith("it needs TVM to run: ")
+    with pytest.raises(UnsupportedError):
+        tvmopt.estimate(model, M4)
+
+
+def test_what_is_refused() -> None:
+    model = residual().SerializeToString()
+    for name in ("x86/avx2", "edge/systolic-64x64"):
+        with pytest.raises(UnsupportedError, match=f"compress_weights is for microcontrollers, and {name} is none"):
+            tvmopt.estimate(model, name, compress_weights=True)
