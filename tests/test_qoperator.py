@@ -11,6 +11,7 @@ CONSTANTS = {
     "cw": RNG.integers(-128, 128, (6, 4, 3, 3)).astype(np.int8),
     "cs": (0.001 + 0.02 * RNG.random(6)).astype(np.float32),
     "cz": np.zeros(6, np.int8),
+    "cn": np.float32([0.003, -0.02, 0.01, -0.001, -0.007, 0.02]),
     "cb": RNG.integers(-1000, 1000, 6).astype(np.int32),
     "dw": RNG.integers(-128, 128, (4, 1, 3, 3)).astype(np.int8),
     "ds": (0.001 + 0.02 * RNG.random(4)).astype(np.float32),
@@ -26,6 +27,7 @@ PARAMETERS = "<float xs = {0.02}, uint8 xz = {120}, int8 sz = {-3}, float ys = {
 EXACT = {
     "conv": "uint8[2,4,9,9] -> uint8[2,6,5,5]: QLinearConv<pads=[1,1,1,1], strides=[2,2]>(x,xs,xz,cw,cs,cz,ys,yz,cb)",
     "conv of signed": "int8[2,4,9,9] -> int8[2,6,9,9]: QLinearConv<pads=[1,1,1,1]>(x,xs,sz,cw,cs,cz,ys,tz,cb)",
+    "conv with negative scales": "uint8[2,4,9,9] -> uint8[2,6,7,7]: QLinearConv(x,xs,xz,cw,cn,cz,ys,yz,cb)",
     "depthwise": "uint8[1,4,9,9] -> uint8[1,4,7,7]: QLinearConv<group=4>(x,xs,xz,dw,ds,dz,ys,yz)",
     "channels last": """uint8[1,9,9,4] -> uint8[1,9,9,6]:
         com.microsoft.QLinearConv<pads=[1,1,1,1], channels_last=1>(x,xs,xz,cw,cs,cz,ys,yz,cb)""",

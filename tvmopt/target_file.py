@@ -279,6 +279,11 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return frozenset(name[1:] for name in self.llvm.mattr if name.startswith("+"))
 
     @property
+    def llvm_features(self) -> frozenset[str]:
+        """All that LLVM uses, by its names: ``features``, what they imply, and what the CPU's name stands for."""
+        return _llvm_features(_tvm_target(self.name, msgspec.json.encode(self.llvm)))
+
+    @property
     def vector_bytes(self) -> int:
         """Bytes in the widest register that code should use; 4 where there are no vectors."""
         if self.llvm.vector_width is not None:
@@ -291,6 +296,12 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def near(name: str, known: list[str]) -> str:
     """A hint: the known names that are like a wrong one."""
     return "near: " + ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known)
+
+
+def _llvm_features(target: tvm.target.Target) -> frozenset[str]:
+    from tvm.target import codegen
+
+    return frozenset(map(str, codegen.llvm_get_cpu_features(target)))
 
 
 @functools.cache
@@ -312,7 +323,7 @@ def _tvm_target(name: str, llvm: bytes) -> tvm.target.Target:
         cpus = codegen.llvm_get_cpu_archlist(tvm.target.Target({"kind": "llvm", "mtriple": triple}))
         raise TargetError(f"target {name}: LLVM has no CPU '{cpu}' for {triple}", hint=near(cpu, sorted(cpus)))
     target = tvm.target.Target(attrs)
-    enabled = set(codegen.llvm_get_cpu_features(target))
+    enabled = _llvm_features(target)
     for feature in attrs.get("mattr", []):
         if (feature[1:] in enabled) != (feature[0] == "+"):
             raise TargetError(f"target {name}: LLVM does not know feature '{feature}' for {triple}")

@@ -103,8 +103,8 @@ def test_type_that_is_no_integer():
     assert refusal(proto, UnsupportedError).endswith("quantization to float8e4m3fn is not supported")
 
 
-@pytest.mark.parametrize("scale", [0.0, -0.5])
-def test_weights_may_have_any_scale_and_then_stay_float(scale):
+@pytest.mark.parametrize(("scale", "reason"), [(0.0, "its weight has a scale that is zero"), (-0.5, None)])
+def test_weights_may_have_any_scale(scale, reason):
     w = np.random.default_rng(0).integers(-9, 9, (2, 3, 3, 3)).astype(np.int8)
     body = """g (float[1,3,5,5] x) => (float[1,2,3,3] y) <float xs = {0.05}, int8 z = {3}> {
         q = QuantizeLinear(x, xs, z)
@@ -115,4 +115,4 @@ def test_weights_may_have_any_scale_and_then_stay_float(scale):
         y = DequantizeLinear(r, xs, z)
     }"""
     loaded = compare(model(body, {"w": w, "s": F([0.01, scale])}))
-    assert pipeline.run(loaded).float_reasons["c"] == "its weight has a scale that is zero or negative"
+    assert pipeline.run(loaded).float_reasons.get("c") == reason

@@ -84,10 +84,7 @@ _NO_CHECK = "int32_t tvmopt_{name}_check(void) {{ return TVMOPT_OK; }}"
 
 def check(target: Target, name: str) -> tuple[str, str]:
     """Include lines, and the definition of ``tvmopt_<name>_check``, for code compiled for ``target``."""
-    from tvm.target import codegen
-
-    arch = architecture(target)
-    features = set(map(str, codegen.llvm_get_cpu_features(target.tvm())))
+    arch, features = architecture(target), target.llvm_features
     helpers = ""
     if arch == "x86_64":
         conditions, includes, helpers = _cpuid(features), ["cpuid.h"], _CPUID
@@ -107,7 +104,7 @@ def check(target: Target, name: str) -> tuple[str, str]:
     )
 
 
-def _cpuid(features: set[str]) -> list[str]:
+def _cpuid(features: frozenset[str]) -> list[str]:
     """Conditions on CPUID, one for each leaf, and on what the system saves."""
     masks = {where: sum(1 << bits[name] for name in bits.keys() & features) for where, bits in _X86.items()}
     saved = 0

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import UnsupportedError
 from ..model import Model
+from .inplace import size
 
 if TYPE_CHECKING:
     import tvm
@@ -186,8 +187,7 @@ class _Reader:
             raise self.unsupported(name, f"its shape ({', '.join(map(str, shape))}) is not known when compiling")
         if str(type_.dtype) == "bfloat16":
             raise self.unsupported(name, "C has no bfloat16")
-        elements = int(np.prod([int(dim) for dim in shape], dtype=np.int64))
-        return elements * -(-tvm.DataType(str(type_.dtype)).bits // 8)
+        return size(type_)
 
     def unsupported(self, node: str, reason: str) -> UnsupportedError:
         return UnsupportedError(reason, file=self.model.source, node=node, hint='backend "vm" may be able to run it')

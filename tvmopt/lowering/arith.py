@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from tvm import tirx
-from tvm.target import codegen
 
 from ..quant.regions import Clamp
 from ..target import Target
@@ -119,7 +118,7 @@ def fma(x: Expr, factor: Expr, addend: Expr, target: Target) -> Expr:
 
 def fuses(target: Target) -> bool:
     """Whether a CPU has an instruction for ``fma``."""
-    return bool(_FUSED & set(map(str, codegen.llvm_get_cpu_features(target.tvm()))))
+    return bool(_FUSED & target.llvm_features)
 
 
 def shift(clamp: Clamp, by: int) -> Clamp:

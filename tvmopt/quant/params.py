@@ -53,6 +53,23 @@ class QParams:
         step = 128 if to == np.uint8 else -128
         return QParams(self.scale, (self.zero_point.astype(np.int32) + step).astype(to), self.axis)
 
+    def positive(self, array: np.ndarray) -> tuple[np.ndarray, QParams]:
+        """``array``, quantized so, with positive scales and the same real values, to the last bit.
+
+        Where a scale is negative, ``w - zero_point`` changes its sign instead: w becomes its mirror image about the
+        zero point; in a channel where one of these does not fit the dtype, w and the zero point become their
+        complements, ``~w - ~zero_point == zero_point - w``. No scale may be zero.
+        """
+        scale, zero_point = self.along(array.ndim)
+        low, high = self.range
+        mirrored = 2 * zero_point.astype(np.int16) - array
+        others = tuple(axis for axis in range(array.ndim) if axis != self.axis)
+        fits = ((low <= mirrored) & (mirrored <= high)).all(axis=others, keepdims=True)
+        values = np.where(scale > 0, array, np.where(fits, mirrored, ~array)).astype(array.dtype)
+        same = (scale > 0) | fits.reshape(scale.shape)
+        zero_point = np.where(same, zero_point, ~zero_point).astype(self.dtype)
+        return values, QParams(np.abs(self.scale), zero_point.reshape(self.scale.shape), self.axis)
+
     def repeated(self, count: int) -> QParams:
         """For a tensor with all of its channels ``count`` times over."""
         if self.axis is None:

@@ -196,8 +196,8 @@ def _vector(array: np.ndarray, length: int, axis: int, rank: int) -> np.ndarray:
 def _bias(expr: Expr | None, length: int, axis: int, rank: int, x: QParams, w: QParams, scope: Scope) -> np.ndarray:
     """The bias as int32 [length] in units of ``x.scale * w.scale``.
 
-    An int32 bias whose scale is that product (within 1 %) is taken as it is, as ONNX Runtime does; any other
-    constant is rounded to it, half to even.
+    An int32 bias whose scale is that product (within 1 %) is taken as it is, as ONNX Runtime does, with the other sign
+    where that is the product's; any other constant is rounded to it, half to even.
     """
     if expr is None:
         return np.zeros(length, np.int32)
@@ -214,8 +214,8 @@ def _bias(expr: Expr | None, length: int, axis: int, rank: int, x: QParams, w: Q
         scale, zero_point = params.along(array.ndim)
         values = _vector(array.astype(np.int64) - zero_point.astype(np.int64), length, axis, rank)
         scales = _vector(np.broadcast_to(scale, array.shape), length, axis, rank)
-        if np.allclose(scales, unit, rtol=1e-2, atol=0):
-            return values.astype(np.int32)
+        if np.allclose(np.abs(scales), unit, rtol=1e-2, atol=0):
+            return np.where(scales < 0, -values, values).astype(np.int32)
         real = values * scales
     integer = np.rint(real.astype(np.float32) / unit)
     if not np.all(np.abs(integer) < 2.0**31):

@@ -118,9 +118,9 @@ class Scope:
         return found.tensor, found.params
 
     def weight(self, expr: Expr, any_scale: bool = False) -> tuple[np.ndarray, QParams]:
-        """The 8-bit constant whose dequantized value ``expr`` is; Unfit says why not.
+        """The 8-bit constant whose dequantized value ``expr`` is, with positive scales; Unfit says why not.
 
-        any_scale : also one that is zero or negative.
+        any_scale : as it is, whatever its scale.
         """
         found = self.quantized(expr)
         if found is None:
@@ -130,9 +130,11 @@ class Scope:
             raise Unfit("its weight is computed")
         if not is_8bit(found.params.dtype):
             raise Unfit(f"its weight is quantized to {found.params.dtype}, not to 8 bits")
-        if not any_scale and (found.params.scale <= 0).any():
-            raise Unfit("its weight has a scale that is zero or negative")
-        return array, found.params
+        if any_scale or (found.params.scale > 0).all():
+            return array, found.params
+        if not found.params.scale.all():
+            raise Unfit("its weight has a scale that is zero")
+        return found.params.positive(array)
 
     def describe(self, expr: Expr) -> str:
         """A name for ``expr`` that a user knows: the ONNX value it carries."""
