@@ -160,8 +160,15 @@ def test_inspect_json(model: Path) -> None:
     assert softmax["name"] == "y"
     assert softmax["reason"]
     assert "why not int8" in run("inspect", model)
-    assert "weight on" not in run("inspect", model)
-    assert "weight on" in run("inspect", model, "-t", "x86/generic")
+    assert "pruning" not in run("inspect", model)
+
+
+def test_inspect_shows_what_is_pruned() -> None:
+    without, told = run("inspect", demo.INT8_MODEL), run("inspect", demo.INT8_MODEL, "-t", "x86/generic")
+    assert "channels folded" in without
+    assert "weight on" not in without
+    assert "weight on x86/generic" in told
+    assert "what it would save to skip them all" in told
 
 
 def test_bench_json(model: Path, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_constants_fold_into_the_bias_where_nothing_is_padded(bias):
 def test_constants_stay_where_a_border_costs_more_than_their_weights():
     g, q, out = pair(70000, (1, 0, 0, 0), kernel=1)
     after = check(g, out, removed={})
-    assert "padded borders" in after.get_attr(KEPT_CHANNELS)[q]
+    assert "a border would take more bytes" in after.get_attr(KEPT_CHANNELS)[q]
 
 
 @pytest.mark.parametrize("pads", [(1, 1, 1, 1), (1, 0, 0, 0), (0, 0, 2, 1)])
@@ -204,7 +204,7 @@ def test_an_accelerator_sees_no_border():
     g, q, out = pair(70000, (1, 1, 1, 1), dead=range(1, 6))
     after = FoldDeadChannels(borders=False)(grouped(g.model(out)))
     assert borders_of(after) == []
-    assert "padded borders" in after.get_attr(KEPT_CHANNELS)[q]
+    assert "the target's kernels have no borders" in after.get_attr(KEPT_CHANNELS)[q]
 
 
 @pytest.mark.parametrize("strides", [[1, 1], [2, 2], [2, 1]])
@@ -321,7 +321,36 @@ def test_results_of_the_model_keep_all_channels():
     x = g.input((1, 3, 4, 4), X)
     out = g.fake(g.node("Conv", x, g.weight(weight((6, 3, 1, 1), (0, 2)), W)), y(1.0))
     after = check(g, out, removed={})
-    assert len(after.get_attr(KEPT_CHANNELS)) == 1
+    assert list(after.get_attr(KEPT_CHANNELS).values()) == [f"'{out}' reads all of it"]
+
+
+def test_channels_stay_for_those_that_they_are_added_to():
+    g = Qdq()
+    x = g.input((1, 3, 4, 4), X)
+    a, b = (g.quantize(g.node("Conv", x, g.weight(weight((6, 3, 1, 1), (dead,)), W)), y(1.0)) for dead in (1, 4))
+    added = g.quantize(g.node("Add", g.dequantize(a, y(1.0)), g.dequantize(b, y(1.0))), y(2.0))
+    last = g.weight(weight((2, 6, 1, 1)), W)
+    out = g.fake(g.node("Conv", g.dequantize(added, y(2.0)), last), y(9.0))
+    after = check(g, out, removed={})
+    reasons = {name: str(why) for name, why in after.get_attr(KEPT_CHANNELS).items()}
+    assert reasons == {
+        a: f"'{added}' needs those of '{b}' beside them",
+        b: f"'{added}' needs those of '{a}' beside them",
+    }
+
+
+def test_channels_that_nothing_reads_stay_where_another_reader_needs_them():
+    g = Qdq()
+    x = g.input((1, 3, 4, 4), X)
+    a = g.quantize(g.node("Conv", x, g.weight(weight((6, 3, 1, 1)), W)), y(1.0))
+    pooled = g.quantize(g.node("MaxPool", g.dequantize(a, y(1.0)), kernel_shape=[2, 2]), y(1.0))
+    blind = np.where(np.arange(6)[:, None, None] == 2, 0, weight((2, 6, 1, 1)) - 5)
+    outs = [
+        g.fake(g.node("Conv", g.dequantize(pooled, y(1.0)), g.weight((blind + 5).astype(np.int8), W)), y(9.0)),
+        g.fake(g.node("Conv", g.dequantize(a, y(1.0)), g.weight(weight((2, 6, 1, 1)), W)), y(9.0)),
+    ]
+    after = check(g, *outs, removed={})
+    assert after.get_attr(KEPT_CHANNELS)[pooled] == f"'{a}' has them too, and they are needed there"
 
 
 def test_history_is_in_the_numbers_of_onnx(mlperf_tiny):

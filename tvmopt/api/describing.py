@@ -24,7 +24,7 @@ def inspect(model: Model | Source, target: str | Path | Target | None = None, *,
 
     target : also tell which weights kernels for it take as sparse, and why not the others.
     """
-    from .. import lowering
+    from .. import backends, lowering
     from .. import target as targets
     from ..report import inspect as inspection
 
@@ -34,7 +34,7 @@ def inspect(model: Model | Source, target: str | Path | Target | None = None, *,
     if found is not None and sparsity:
         host = regions if found.accelerator is None else partitioned(regions, found)
         with stage(f"lowering for {found.name}", model.source):
-            formats = lowering.formats(host, found)
+            formats = {**lowering.formats(host, found), **backends.formats(host, found)}
     with stage("inspecting", model.source):
         return inspection.inspect(regions, "" if found is None else found.name, formats)
 

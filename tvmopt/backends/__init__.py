@@ -19,6 +19,7 @@ from ..target import EthosU, Systolic, Target
 from . import systolic
 from .embedded import DEFAULT, Embedded
 from .manifest import describe, written
+from .zeros import formats
 
 if TYPE_CHECKING:
     from ..runtime.artifact import Engine
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 Offloaded = Mapping[str, Any]
 """What an accelerator computes, by the name of the subgraph: a ``systolic.Program``, or an ``npu.part.Part``."""
 
-__all__ = ["Artifact", "Embedded", "build"]
+__all__ = ["Artifact", "Embedded", "build", "formats"]
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from . import options, terminal
 
 if TYPE_CHECKING:
     from ..report.inspect import Inspection
+    from ..report.metrics import Layer
 
 
 @click.command("inspect")
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @options.sparsity
 @options.as_json
 def command(model: Path, target: str | None, bindings: options.Bindings, sparsity: bool, as_json: bool) -> None:
-    """Tell which ops run in int8 and which do not and why, MACs, bytes, zeros."""
+    """Tell which ops run in int8 and which do not and why, MACs, bytes, zeros: where they are, and what they save."""
     from .. import api
 
     with terminal.progress():
@@ -32,23 +33,39 @@ def command(model: Path, target: str | None, bindings: options.Bindings, sparsit
 
 
 def show(result: Inspection) -> None:
-    """Print the ops and the sums."""
-    rows = [
-        [op.name, op.op, op.where, *_counts(op.macs, op.weight_bytes, op.zero_weights, op.dead_channels), op.reason]
-        for op in result.ops
-    ]
-    columns = ["tensor", "op", "runs in", "MACs", "weight bytes", "zeros", "dead channels", "why not int8"]
-    if result.target:
+    """Print the ops, what is pruned of them, and the sums."""
+    ops = [[op.name, op.op, op.where, *_counts(op.macs, op.weight_bytes), op.reason] for op in result.ops]
+    terminal.print_table(result.model, ["tensor", "op", "runs in", "MACs", "weight bytes", "why not int8"], ops)
+    if pruned := [_pruned(op) for op in result.ops if _is_pruned(op)]:
+        columns = ["tensor", "channels folded", "zeros left", "of weights", "N:M", "dead channels", "why they stay"]
         columns.append(f"weight on {result.target}")
-        rows = [[*row, op.format] for row, op in zip(rows, result.ops, strict=True)]
-    terminal.print_table(result.model, columns, rows)
+        if not result.target:
+            columns, pruned = columns[:-1], [row[:-1] for row in pruned]
+        click.echo()
+        terminal.print_table("pruning, after folding dead channels", columns, pruned)
+    if pruned and result.skippable:
+        click.echo()
+        rows = [[how, *_counts(saved.macs, saved.weight_bytes)] for how, saved in result.skippable.items()]
+        columns = ["zeros left, outputs x inputs", "MACs", "weight bytes"]
+        terminal.print_table("what it would save to skip them all", columns, rows)
     click.echo(
-        f"ops           {result.quantized_ops} in int8, {result.float_ops} in float\n"
+        f"\nops           {result.quantized_ops} in int8, {result.float_ops} in float\n"
         f"MACs          {result.macs:,}, {result.macs_after_folding:,} after folding dead channels\n"
         f"weight bytes  {result.weight_bytes:,}, {result.weight_bytes_after_folding:,} after folding\n"
         f"arena         {result.peak_bytes:,} bytes at least, {result.peak_bytes_after_folding:,} after folding\n"
         f"zeros         {result.zero_fraction:.1%} of the weights, {result.dead_channels} dead channels"
     )
+
+
+def _is_pruned(op: Layer) -> bool:
+    """Whether there is something to tell: a few zeros are in every weight."""
+    return bool(op.removed_channels or op.kept_channels or op.dead_channels or 4 * op.zero_weights > op.weights)
+
+
+def _pruned(op: Layer) -> list[str]:
+    share = f"{op.zero_weights / op.weights:.1%}" if op.zero_weights else ""
+    removed, zeros, dead = _counts(op.removed_channels, op.zero_weights, op.dead_channels)
+    return [op.name, removed, zeros, share, op.pattern, dead, op.kept_channels, op.format]
 
 
 def _counts(*numbers: int) -> list[str]:

@@ -39,7 +39,7 @@ class ChannelRewriter(Rewriter, ABC):
     ----------
     known      : what is known of each tensor.
     steps      : what computes each.
-    read_whole : tensors that something reads which is not looked through.
+    read_whole : tensors that something reads which is not looked through, and what that is.
     order      : per tensor, which of its channels there will be, in order: int [channels that stay].
     """
 
@@ -54,7 +54,7 @@ class ChannelRewriter(Rewriter, ABC):
         }
         self.known: dict[Var, Known] = {}
         self.steps: dict[Var, Step] = {}
-        self.read_whole: set[Var] = set(operands(graph.output))
+        self.read_whole: dict[Var, str] = dict.fromkeys(operands(graph.output), "it is a result of the model")
         for var in [*graph.function.params, *(var for var, _ in graph.bindings)]:
             self._analyse(var)
         self.order = self.choose()
@@ -71,7 +71,8 @@ class ChannelRewriter(Rewriter, ABC):
         shape = static_shape(var.ty)
         found = None if value is None or shape is None else self._step(var, value)
         if found is None:
-            self.read_whole.update(() if value is None else operands(value))
+            for operand in () if value is None else operands(value):
+                self.read_whole.setdefault(operand, f"'{var.name}' reads all of it")
             if shape is not None:
                 found = Step([], opaque(shape or (1,), np.dtype(str(var.ty.dtype)), 0, "it is not looked through"))
         if found is not None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import tvm
 
+from ..quant.regions import Conv, MatMul
 from ..quant.relax_form.scope import Expr, Var
 from .channel_rewriter import ChannelRewriter, Step, without_unused_composites
 from .channels import Contraction, Effect
@@ -106,23 +107,44 @@ class _Fold(ChannelRewriter):
         for var, step in reversed(self.steps.items()):
             idle = self.left[var] & (step.effect.known.mask | ~read[var])
             if idle.any():
-                shared = "other tensors that keep them have the same channels"
-                found[var.name] = step.effect.whole or next(self.readers(var, idle), shared)
-            if var.name in found:
+                found[var.name] = step.effect.whole or next(self.readers(var, idle), "one channel has to stay")
+            if var.name in found and not (isinstance(step.region, (Conv, MatMul)) and (self.left[var] & ~idle).any()):
                 for operand, labels in zip(step.operands, step.effect.labels, strict=False):
                     if labels is None:
                         found.setdefault(operand.name, f"'{var.name}' reads all of it")
         return found
 
-    def readers(self, var: Var, constant: np.ndarray) -> Iterator[str]:
-        """What reads constant channels of ``var`` in a way that they do not fold into."""
+    def readers(self, var: Var, idle: np.ndarray) -> Iterator[str]:
+        """What keeps channels of ``var`` that are constant, or that nothing needs."""
         if var in self.read_whole:
-            yield "all of it is read by what is not looked through, or is a result of the model"
+            yield self.read_whole[var]
         for reader, step in self.steps.items():
             sums = step.effect.contraction
-            if sums is not None and var == step.operands[0] and (_needed(sums, self.left[reader]) & constant).any():
+            if sums is not None and var == step.operands[0] and (_needed(sums, self.left[reader]) & idle).any():
                 how = "differently at padded borders, or from place to place"
-                yield f"'{reader.name}' sums its constants {how}, and they are too few for a border of its own"
+                yield f"'{reader.name}' sums them {how}; {self.why(step)}"
+        for other, step in self.steps.items():
+            for operand, labels in zip(step.operands, step.effect.labels, strict=False):
+                yield from self._shared(var, idle, other, operand, labels)
+
+    def _shared(self, var: Var, idle: np.ndarray, y: Var, operand: Var, labels: np.ndarray | None) -> Iterator[str]:
+        """Whether ``y`` keeps idle channels of its operand ``var``, or the operand those of ``var``, which is y."""
+        if labels is None:
+            if operand == var:
+                yield f"'{y.name}' reads all of it"
+        elif operand == var and (self.left[y] & (labels >= 0) & idle[labels]).any():
+            beside = [other.name for other in self.steps[y].operands if other != var]
+            yield f"'{y.name}' needs those of '{beside[0]}' beside them" if beside else f"'{y.name}' has them too"
+        elif y == var and (idle & (labels >= 0) & self.left[operand][labels]).any():
+            yield f"'{operand.name}' has them too, and they are needed there"
+
+    def why(self, step: Step) -> str:
+        """Why a convolution gets no border."""
+        if not self.borders:
+            return "the target's kernels have no borders"
+        if isinstance(step.region, Conv) and step.region.transposed:
+            return "transposed convolutions have no borders"
+        return "a border would take more bytes than their weights"
 
 
 def _spread(y: np.ndarray, xs: list[np.ndarray], how: Effect, both_ways: bool) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from .regions import Conv, MatMul
 from .slicing import centered
 
-BLOCKS = ((16, 64), (16, 4), (16, 1), (4, 1), (1, 4))
-"""Outputs x inputs of the blocks that kernels skip: tiles of AMX and VNNI, and finer ones for matrix x vector."""
+BLOCKS = ((16, 64), (16, 4), (16, 1), (4, 1), (1, 4), (1, 1))
+"""Outputs x inputs of the blocks that kernels skip: tiles of AMX and VNNI, finer ones for matrix x vector, and single
+zeros, which bound what any could skip."""
 
 TILE = 4
 """Outputs of one input that the smallest tile has which kernels skip; larger tiles are made of such."""

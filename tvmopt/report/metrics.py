@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from ..model import Model
@@ -42,8 +42,8 @@ class Layer:
     savings          : what it would save to leave out its dead "channels" (outputs and inputs), its zero blocks, or
                        what its pattern leaves free.
     kept_channels    : why it has channels that are constant, or that nothing reads; "" where it has none.
-    format           : whether its weight is taken as sparse, in which form, or why not; "" where it has no zeros, runs
-                       on an accelerator, or no target was asked about.
+    format           : whether its weight is taken as sparse, in which form, or why not; "" where it has no zeros, or
+                       no target was asked about.
     """
 
     name: str
@@ -142,6 +142,15 @@ def savings(zeros: Zeros, macs: int, result_bytes: int) -> dict[str, Saving]:
         for name, share in free.items()
         if share
     }
+
+
+def total(ops: Iterable[Layer]) -> dict[str, Saving]:
+    """The savings of several ops, kind by kind; those of the most MACs first."""
+    sums: dict[str, Saving] = {}
+    for kind, saved in (item for op in ops for item in op.savings.items()):
+        so_far = sums.get(kind, Saving(0, 0))
+        sums[kind] = Saving(*(a + b for a, b in zip(astuple(so_far), astuple(saved), strict=True)))
+    return dict(sorted(sums.items(), key=lambda item: -item[1].macs))
 
 
 def describe(region: Region) -> str:

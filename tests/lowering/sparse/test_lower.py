@@ -153,7 +153,7 @@ def test_strided_convolutions_pay():
 def test_few_zeros_are_told():
     region = product(0.1)
     choice = sparse.lower(region, (Stored((128, 512), "uint8"),), (128, 256), targets.get(VNNI))
-    assert choice == sparse.Choice(None, f"dense: only {np.mean(region.weight == 0):.1%} of its weights are zero")
+    assert choice == sparse.Choice(None, "dense: less than 25% of its weights are zero")
     without = replace(region, weight=np.ones_like(region.weight))
     assert sparse.lower(without, (Stored((128, 512), "uint8"),), (128, 256), targets.get(VNNI)) is None
 

@@ -48,9 +48,11 @@ def lower(region: Region, inputs: tuple[Stored, ...], out_shape: tuple[int, ...]
     if not isinstance(region, (Conv, MatMul)) or region.weight is None:
         return None
     weight = centered(region)
-    zeros = 1 - np.count_nonzero(weight) / weight.size
-    if zeros < 1 - cost.DENSEST:
-        return Choice(None, f"dense: only {zeros:.1%} of its weights are zero") if zeros else None
+    nonzero = np.count_nonzero(weight) / weight.size
+    if nonzero > cost.DENSEST:  # no exact number: channels that were added (``widen.py``) are zeros as well
+        return (
+            None if nonzero == 1 else Choice(None, f"dense: less than {1 - cost.DENSEST:.0%} of its weights are zero")
+        )
     if isinstance(region, Conv):
         return _of_convolution(region, inputs, out_shape, target)
     return _of_product(region, inputs, out_shape, target)
