@@ -94,6 +94,15 @@ def test_tools_that_are_missing_are_named(missing: str, monkeypatch: pytest.Monk
     assert {step.instructions for step in found.steps} == {None}
 
 
+def test_models_that_the_emulated_machine_has_no_flash_for(mlperf_tiny: dict[str, Path]) -> None:
+    tools.need(*tools.BARE_METAL)
+    assert M4.emulator is not None
+    small = replace(M4, emulator=replace(M4.emulator, flash_kib=256))
+    found = footprint(lowered(mlperf_tiny["ad"], small), small)
+    assert found.uncounted == "it is larger than the emulated machine's flash of 256 KiB"
+    assert found.flash_bytes > 256 << 10
+
+
 def test_models_that_do_not_fit_are_refused(mlperf_tiny: dict[str, Path]) -> None:
     small = replace(M4, memory=Memory(sram_kib=8))
     with pytest.raises(UnsupportedError, match="at a time, and there are 8 KiB"):

@@ -18,6 +18,9 @@ from .embedded import DEFAULT, Embedded
 from .image import Image
 from .manifest import describe
 
+_PROGRAM_BYTES = 16 << 10
+"""For what the example project adds to a model."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -57,18 +60,12 @@ def footprint(model: Model, target: Target, options: Embedded = DEFAULT) -> Foot
         folder.mkdir()
         if target.backend == "static_c":
             made = static_c.build(model, target, folder, describe(model, target, 1), options)
-            counts, uncounted = _count(folder, model, target)
         else:
             made = library.plan(model, target)
             kernels.write_object(made.kernels, target, folder / f"{NAME}_kernels.o")
-            counts, uncounted = None, _no_emulator(target)
-        code = elf.loaded_bytes(folder / f"{NAME}_kernels.o")
-    return Footprint(
-        flash_bytes=code + made.layout.weights_bytes,
-        ram_bytes=made.layout.workspace_bytes,
-        steps=_steps(made, counts),
-        uncounted=uncounted,
-    )
+        flash_bytes = elf.loaded_bytes(folder / f"{NAME}_kernels.o") + made.layout.weights_bytes
+        counts, uncounted = _count(folder, made, flash_bytes)
+    return Footprint(flash_bytes, made.layout.workspace_bytes, _steps(made, counts), uncounted)
 
 
 def _steps(made: Image, counts: list[int] | None) -> tuple[Step, ...]:
@@ -82,20 +79,20 @@ def _steps(made: Image, counts: list[int] | None) -> tuple[Step, ...]:
     )
 
 
-def _count(folder: Path, model: Model, target: Target) -> tuple[list[int] | None, str]:
+def _count(folder: Path, made: Image, flash_bytes: int) -> tuple[list[int] | None, str]:
     """Instructions of each step of a project that ``static_c`` wrote; or None, and why they cannot be counted."""
-    if target.emulator is None or target.emulator.clock_mhz is None:
-        return None, _no_emulator(target)
+    target, board = made.target, made.target.emulator
+    if target.backend != "static_c" or board is None or board.clock_mhz is None:
+        return None, f"target {target.name} has no emulator that counts instructions"
+    manifest_bytes = (folder / f"{NAME}_manifest.json").stat().st_size
+    if flash_bytes + manifest_bytes + _PROGRAM_BYTES > board.flash_kib * 1024:
+        return None, f"it is larger than the emulated machine's flash of {board.flash_kib} KiB"
     try:
-        engine = emulated.bare_metal(folder, folder.with_name("firmware"), model, target, NAME, profile=True)
+        engine = emulated.bare_metal(folder, folder.with_name("firmware"), made.model, target, NAME, profile=True)
     except DependencyError as error:
         return None, str(error)
     engine.run({spec.name: np.zeros(tuple(map(int, spec.shape)), spec.dtype) for spec in engine.inputs})
     _, *times = map(int, engine.close().split())
     # QEMU gives every instruction one nanosecond, which SysTick counts.
-    instructions = [ticks * 1000 // target.emulator.clock_mhz for ticks in times]
+    instructions = [ticks * 1000 // board.clock_mhz for ticks in times]
     return [after - before for before, after in pairwise(instructions)], ""
-
-
-def _no_emulator(target: Target) -> str:
-    return f"target {target.name} has no emulator that counts instructions"
