@@ -88,6 +88,12 @@ class Epilogue:
             begun.constants = (bias + offset.view(np.int32), factor, -offset * factor)
         return begun
 
+    def widened(self, channels: int) -> Epilogue:
+        """The same for so many channels; those that are added are like the last."""
+        wide = copy(self)
+        wide.constants = tuple(np.pad(c, (0, channels - len(c)), "edge") for c in self.constants)
+        return wide
+
     @property
     def limits(self) -> tuple[int, int, int]:
         """Zero point, which is added to ``scaled``, and the lowest and highest that it may become."""

@@ -28,11 +28,12 @@ from tvmopt.quant.regions import Border, Conv, MatMul
 @st.composite
 def matmuls(draw: st.DrawFn) -> tuple[MatMul, np.ndarray]:
     """Blocks of zeros in a weight of any zero point."""
-    pixels, length, outputs = draw(st.integers(1, 200)), 16 * draw(st.integers(1, 5)), 16 * draw(st.integers(1, 4))
+    pixels, length, outputs = draw(st.integers(1, 200)), draw(st.integers(16, 80)), draw(st.integers(1, 64))
     weight, b = draw(weights((length, outputs), 1))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     rows, columns = draw(st.sampled_from([(1, 1), (4, 1), (16, 1), (1, 4), (16, 4)]))
-    zero = np.kron(rng.random((length // columns, outputs // rows)) < draw(st.floats(0, 1)), np.ones((columns, rows)))
+    blocks = rng.random((-(-length // columns), -(-outputs // rows))) < draw(st.floats(0, 1))
+    zero = np.kron(blocks, np.ones((columns, rows)))[:length, :outputs]
     weight = np.where(zero > 0, b.zero_point, weight // 2).astype(weight.dtype)
     a = draw(params("uint8"))
     y = draw(outputs_for(a, b, length))
@@ -118,7 +119,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, np.ndarray]:
     reach = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
     padding = tuple(draw(st.integers(0, r)) for r in reach * 2)
     size = [draw(st.integers(max(1, r + 1 - b - e), 13)) for r, b, e in zip(reach, padding, padding[2:], strict=False)]
-    channels, outputs = 16 * draw(st.sampled_from([1, 2, 4])), 16 * draw(st.integers(1, 4))
+    channels, outputs = draw(st.sampled_from([16, 24, 57, 64])), draw(st.sampled_from([1, 16, 21, 64]))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     weight = rng.integers(-127, 128, (outputs, channels, *kernel))
     weight *= rng.random(weight.shape) < draw(st.floats(0, 1))
@@ -156,6 +157,13 @@ def test_few_zeros_are_told():
     assert choice == sparse.Choice(None, "dense: less than 25% of its weights are zero")
     without = replace(region, weight=np.ones_like(region.weight))
     assert sparse.lower(without, (Stored((128, 512), "uint8"),), (128, 256), targets.get(VNNI)) is None
+
+
+def test_few_channels_stay_dense():
+    region = product(0.9)
+    few = replace(region, weight=region.weight[:15])
+    choice = sparse.lower(few, (Stored((128, 15), "uint8"),), (128, 256), targets.get(VNNI))
+    assert choice == sparse.Choice(None, "dense: 15 channels are fewer than the 16 that are transposed at a time")
 
 
 def test_borders_stay_dense():

@@ -26,7 +26,7 @@ from ..arith import Expr
 from ..epilogue import Epilogue
 from ..window import Pair, Window, guarded
 from .form import Form
-from .tile import LINE, Weight, multiply, stage
+from .tile import LINE, Weight, multiply, stage, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,8 @@ def convolution(phases: Phases, batch: int, border: int, steps: int, epilogue: E
     """The function of (x [N, H, W, C], begins, inputs, values, *constants) with output [N, OH, OW, O].
 
     border : value of x around the image.
-    steps  : of all groups; inputs lie at ``phases.offsets()``.
+    steps  : of all groups; inputs lie at ``phases.offsets()``. Channels are at least ``COLUMNS``; constants are for
+             ``whole(O)`` outputs.
     """
     window, form, (rows, columns) = phases.window, phases.form, phases.size
     outputs, channels, *_ = window.weight.shape
@@ -97,13 +98,13 @@ def convolution(phases: Phases, batch: int, border: int, steps: int, epilogue: E
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_attr({"tirx.noalias": True, "tvmopt.op": "sparse"})
         x = T.arg("x", T.buffer((batch, *window.image, channels), form.stored))
-        weight = Weight.declare(outputs, steps, epilogue, form)
+        weight = Weight.declare(whole(outputs), steps, epilogue, form)
         y = T.arg("y", T.buffer((batch, *window.size, outputs), epilogue.dtype))
         with T.serial(batch) as loop, T.sblock("image"):
             n = T.axis.spatial(batch, loop)
             padded = T.sblock_alloc_buffer((held, channels), form.stored)
             staged = T.sblock_alloc_buffer((channels, phases.length), form.x)
-            result = T.sblock_alloc_buffer((max(total, form.pixels), outputs), epilogue.dtype)
+            result = T.sblock_alloc_buffer((max(total, form.pixels), whole(outputs)), epilogue.dtype)
 
             def pixel(row: Expr, column: Expr, channel: Expr) -> Expr:
                 h, in_rows = window.inside(0, row, rows * window.strides[0])

@@ -26,7 +26,7 @@ from .groups import count_steps, group, used
 from .matvec import matvec
 from .product import product
 from .slices import BLOCK, slice_up
-from .tile import COLUMNS
+from .tile import COLUMNS, whole
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ def _of_convolution(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[i
 
 def _fastest(weight: np.ndarray, stored: Stored, out: Stored, epilogue: Epilogue, target: Target) -> Choice:
     """The kernel of ``weight`` [O, K] that takes the fewest cycles."""
+    form, pixels = Form.of(target, stored.dtype, weight), prod(out.shape) // len(weight)
+    if form is None or weight.shape[1] < COLUMNS:
+        return _unfit(form, weight.shape[1])
+    weight = _whole(weight)
     outputs, length = weight.shape
-    pixels = prod(out.shape) // outputs
-    form = Form.of(target, stored.dtype, weight)
-    if form is None or outputs % COLUMNS or length % COLUMNS:
-        return _unfit(form, length, outputs)
     extents = (pixels, length, outputs)
     steps = count_steps(weight, form.depth)
     formats: list[tuple[float, str, Callable[[np.ndarray, Stored, Epilogue], Kernel]]]
@@ -118,11 +118,11 @@ def _under_windows(
 ) -> Choice:
     """The kernel of a convolution whose windows cover more than a pixel."""
     weight = window.weight.transpose(0, 2, 3, 1)
-    outputs, channels = weight.shape[0], weight.shape[-1]
-    flat = weight.reshape(outputs, -1)
-    form = Form.of(target, stored.dtype, flat)
-    if form is None or outputs % COLUMNS or channels % COLUMNS:
-        return _unfit(form, channels, outputs)
+    channels = weight.shape[-1]
+    flat = _whole(weight.reshape(len(weight), -1))
+    outputs, form = len(flat), Form.of(target, stored.dtype, flat)
+    if form is None or channels < COLUMNS:
+        return _unfit(form, channels)
     if window.spread != (1, 1):
         return Choice(None, "dense: a transposed convolution reads more zeros than its weight has")
     batch, phases = out.shape[0], Phases.of(window, form)
@@ -132,7 +132,7 @@ def _under_windows(
     why, pays = _compared("groups of 4 outputs", cycles, dense)
     if not pays:
         return Choice(None, why)
-    packed, epilogue = group(flat.astype(form.w), form.depth), epilogue.begun()
+    packed, epilogue = group(flat.astype(form.w), form.depth), epilogue.begun().widened(outputs)
     func = convolution(phases, batch, border, len(packed.inputs), epilogue)
     inputs = phases.offsets()[packed.inputs]
     return Choice(Kernel(func, (packed.begins, inputs, packed.values, *epilogue.constants), out), why)
@@ -150,11 +150,16 @@ def _in_pairs(
     return Choice(form(target, pairs=True) if pays else None, why)
 
 
-def _unfit(form: Form | None, channels: int, outputs: int) -> Choice:
-    """Why the target has no sparse kernel for so many channels."""
+def _unfit(form: Form | None, channels: int) -> Choice:
+    """Why the target has no sparse kernel for so many input channels."""
     if form is None:
         return Choice(None, "dense: the target has no sparse kernel for these operands")
-    return Choice(None, f"dense: {channels} channels to {outputs} are no multiples of {COLUMNS}")
+    return Choice(None, f"dense: {channels} channels are fewer than the {COLUMNS} that are transposed at a time")
+
+
+def _whole(weight: np.ndarray) -> np.ndarray:
+    """A weight [O, K] for ``whole(O)`` outputs."""
+    return np.pad(weight, [(0, whole(len(weight)) - len(weight)), (0, 0)])
 
 
 def _compared(name: str, sparse: float, dense: float) -> tuple[str, bool]:
@@ -167,17 +172,17 @@ def _compared(name: str, sparse: float, dense: float) -> tuple[str, bool]:
 
 
 def _groups(weight: np.ndarray, out: Stored, epilogue: Epilogue, form: Form) -> Kernel:
-    packed, epilogue = group(weight, form.depth), epilogue.begun()
+    packed, epilogue = group(weight, form.depth), epilogue.begun().widened(len(weight))
     func = product(_extents(weight, out), len(packed.inputs), epilogue, form)
     return Kernel(func, (packed.begins, packed.inputs * form.pixels, packed.values, *epilogue.constants), out)
 
 
 def _slices(weight: np.ndarray, out: Stored, epilogue: Epilogue, shared: int) -> Kernel:
-    packed = slice_up(weight, shared)
+    packed, epilogue = slice_up(weight, shared), epilogue.widened(len(weight))
     func = matvec(_extents(weight, out), len(packed.windows), shared, epilogue)
     return Kernel(func, (packed.begins, packed.windows, packed.places, packed.values, *epilogue.constants), out)
 
 
 def _extents(weight: np.ndarray, out: Stored) -> tuple[int, int, int]:
-    outputs, length = weight.shape
-    return prod(out.shape) // outputs, length, outputs
+    outputs = out.physical[-1]
+    return prod(out.shape) // outputs, weight.shape[1], outputs

@@ -23,16 +23,17 @@ from tvm.tirx.script import builder as T
 from ..arith import Expr
 from ..epilogue import Epilogue
 from .slices import DEPTH, HALF, LANES, UNROLLED, WINDOW
+from .tile import copy
 
 
 def matvec(shape: tuple[int, int, int], steps: int, shared: int, epilogue: Epilogue) -> tvm.tirx.PrimFunc:
     """The function of (x uint8 [M, K], begins, windows, places, values, *constants of the epilogue) with output [M, O].
 
-    shape : M, K, O, the last a multiple of ``LANES``.
+    shape : M, K, O. Constants are for as many outputs as slices have.
     steps : of all slices; shared : outputs that take the same inputs.
     """
     rows, length, outputs = shape
-    slices = outputs // LANES
+    slices = -(-outputs // LANES)
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_attr({"tirx.noalias": True, "tvmopt.op": "sparse_matvec"})
         x = T.arg("x", T.buffer((rows, length), "uint8"))
@@ -42,6 +43,7 @@ def matvec(shape: tuple[int, int, int], steps: int, shared: int, epilogue: Epilo
         values = T.arg("values", T.buffer((steps, LANES, DEPTH), "int8"))
         read = [T.arg(f"scale{i}", T.buffer(c.shape, c.dtype.name)) for i, c in enumerate(epilogue.constants)]
         y = T.arg("y", T.buffer((rows, outputs), epilogue.dtype))
+        result = y if outputs % LANES == 0 else T.sblock_alloc_buffer((rows, slices * LANES), epilogue.dtype)
         wide = T.sblock_alloc_buffer((rows, -(-length // HALF) * HALF + HALF), "int16")
         with T.grid(rows, length) as (i, k), T.sblock("widen"):
             i, k = T.axis.spatial(rows, i), T.axis.spatial(length, k)
@@ -58,10 +60,12 @@ def matvec(shape: tuple[int, int, int], steps: int, shared: int, epilogue: Epilo
             with T.vectorized(LANES) as lane:
                 total = sum((part[lane] for part in sums[1:]), sums[0][lane])
                 T.buffer_store(
-                    y,
+                    result,
                     epilogue.reading(read)(total, own * LANES + lane).astype(epilogue.dtype),
                     [row, own * LANES + lane],
                 )
+        if result is not y:
+            copy("crop", (rows, outputs), y, lambda *place: result[place])
     return builder.get()
 
 

@@ -30,7 +30,7 @@ from .form import Form
 from .groups import ROWS
 
 COLUMNS = 16
-"""Bytes that are transposed at a time, at least."""
+"""Bytes that are transposed at a time, at least: outputs are computed for a multiple of so many."""
 
 WIDE = 2 * COLUMNS
 """Bytes that are transposed at a time where a vector holds a cache line."""
@@ -67,6 +67,11 @@ class Weight:
         return Weight(begins, inputs, values, read[0], epilogue.reading(read), epilogue.dtype, form)
 
 
+def whole(outputs: int) -> int:
+    """Outputs that are computed for so many, which the first of them are."""
+    return -(-outputs // COLUMNS) * COLUMNS
+
+
 def copy(name: str, shape: Sequence[int], target: tirx.Buffer, value: Callable[..., Expr]) -> None:
     """Emit ``target[place] = value(*place)`` for all places of ``shape``, as a block of that name."""
     with T.grid(*shape) as loops, T.sblock(name):
@@ -75,11 +80,14 @@ def copy(name: str, shape: Sequence[int], target: tirx.Buffer, value: Callable[.
 
 
 def stage(x: tirx.Buffer, staged: tirx.Buffer, first: Expr, to: Expr | int, form: Form) -> None:
-    """Emit ``staged[:, to : to + pixels] = x[first : first + pixels].T``."""
+    """Emit ``staged[:, to : to + pixels] = x[first : first + pixels].T``, of ``COLUMNS`` or more of x; where they are
+    no whole number of parts, the last one overlaps the one before."""
     length, pixels = int(staged.shape[0]), form.pixels
     count = WIDE if length % WIDE == 0 and pixels == LINE else COLUMNS
-    with T.serial(length // count) as part, T.sblock("stage"):
-        column = T.axis.spatial(length // count, part) * count
+    parts = -(-length // count)
+    with T.serial(parts) as part, T.sblock("stage"):
+        column = T.axis.spatial(parts, part) * count
+        column = tirx.min(column, length - count) if length % count else column
         T.reads(x[first : first + pixels, column : column + count])
         T.writes(staged[column : column + count, to : to + pixels])
         with T.grid(count, pixels) as (k, p), T.sblock("element"):
