@@ -60,10 +60,16 @@ def test_fused_ops_are_their_steps() -> None:
     assert found.unknown == {}
 
 
-def test_steps_of_no_op_are_named_by_their_kernel() -> None:
-    found = of(residual(), Step("other", "transpose", 50), Step("y", "end", 10))
-    assert (found.layers[0].op, found.layers[0].macs) == ("transpose", 0)
-    assert found.layers[1].macs == found.macs
+def test_steps_without_a_name_are_parts_of_the_next() -> None:
+    """Of lv and q3 one is the convolution, whichever; what comes after the last name is the last step's."""
+    steps = Step("lv", "a", 50), Step("q1", "b", 10), Step("lv1", "c", 5), Step("q3", "d", 20), Step("lv2", "e", 7)
+    found = of(residual(), *steps)
+    assert [(layer.name, layer.macs, layer.instructions) for layer in found.layers] == [
+        ("q1", 7776, 60), ("q3", 2304, 25), ("lv2", 1152, 7)
+    ]  # fmt: skip
+    assert found.instructions == 92
+    last = of(residual(), Step("q0", "a", 1), Step("q3", "b", 1), Step("y", "c", 1), Step("out", "copy", 1)).layers[-1]
+    assert (last.name, last.op, last.macs) == ("out", "copy", 0)
 
 
 def test_models_are_ranked_as_their_measured_energies_are(mlperf_tiny: dict[str, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +10,8 @@ from typing import Protocol
 from ..model import Model
 from ..target import ActivePower, Target
 from . import energy, metrics
+
+_MADE_UP = re.compile(r"[lg]v\d*")
 
 
 class Step(Protocol):
@@ -35,7 +38,7 @@ class Footprint(Protocol):
 
 @dataclass(frozen=True)
 class CpuLayer:
-    """One step of an inference; None where it is not known.
+    """A step of an inference, or several between tensors that the model has a name for; None where it is not known.
 
     Attributes
     ----------
@@ -88,7 +91,6 @@ def estimate(regions: Model, target: Target, footprint: Footprint | None, uncoun
     """
     power = target.energy if isinstance(target.energy, ActivePower) else None
     steps = [] if footprint is None else footprint.steps
-    ops = _ops_of_steps(metrics.layers(regions, {}), steps)
     instructions = None if uncounted else sum(step.instructions or 0 for step in steps)
     latency, joules = _cost(instructions, power)
     unknown = dict.fromkeys(("flash_bytes", "ram_bytes"), uncounted) if footprint is None else {}
@@ -107,7 +109,7 @@ def estimate(regions: Model, target: Target, footprint: Footprint | None, uncoun
         flash_bytes=None if footprint is None else footprint.flash_bytes,
         ram_bytes=None if footprint is None else footprint.ram_bytes,
         unknown=unknown,
-        layers=[_layer(step, computed, power) for step, computed in zip(steps, ops, strict=True)],
+        layers=[_layer(*one, power) for one in _grouped(steps, metrics.layers(regions, {}))],
     )
 
 
@@ -130,24 +132,39 @@ def _cost(instructions: int | None, power: ActivePower | None) -> tuple[float | 
     return latency, energy.of_time_uj(latency, power)
 
 
-def _layer(step: Step, ops: Sequence[metrics.Layer], power: ActivePower | None) -> CpuLayer:
-    latency, joules = _cost(step.instructions, power)
-    names = [op.op for op in ops if op.where != "move"] or [op.op for op in ops] or [step.kernel]
-    macs = sum(op.macs for op in ops)
-    return CpuLayer(step.name, " + ".join(names), macs, step.instructions, latency, joules)
+def _layer(steps: Sequence[Step], ops: Sequence[metrics.Layer], power: ActivePower | None) -> CpuLayer:
+    counts = [step.instructions for step in steps if step.instructions is not None]
+    instructions = sum(counts) if counts else None
+    latency, joules = _cost(instructions, power)
+    names = [op.op for op in ops if op.where != "move"] or [op.op for op in ops] or [step.kernel for step in steps]
+    return CpuLayer(steps[-1].name, " + ".join(names), sum(op.macs for op in ops), instructions, latency, joules)
 
 
-def _ops_of_steps(ops: Sequence[metrics.Layer], steps: Sequence[Step]) -> list[list[metrics.Layer]]:
-    """By step, the ops that it computes: the one of its name, and those before it that have no step of their own, since
-    they are fused into it; what comes after the last step of a name, the last step computes."""
-    number = {step.name: at for at, step in enumerate(steps)}
-    found: list[list[metrics.Layer]] = [[] for _ in steps]
+def _grouped(
+    steps: Sequence[Step], ops: Sequence[metrics.Layer]
+) -> list[tuple[Sequence[Step], Sequence[metrics.Layer]]]:
+    """Steps, and the ops that they compute.
+
+    An op that no step is named after is fused into the next one that has a step. A step that is named after no op, as
+    those that TVM fuses are, computes a part of what the next one with a name does. Names that TVM makes up, which are
+    others before and after lowering, are none.
+    """
+    known = {step.name for step in steps if not _MADE_UP.fullmatch(step.name)}
+    computed: dict[str, list[metrics.Layer]] = {}
     waiting: list[metrics.Layer] = []
     for op in ops:
         waiting.append(op)
-        if op.name in number:
-            found[number[op.name]] += waiting
-            waiting = []
-    if found:
-        found[-1] += waiting
+        if op.name in known:
+            computed[op.name], waiting = waiting, []
+    found: list[tuple[Sequence[Step], Sequence[metrics.Layer]]] = []
+    pending: list[Step] = []
+    for step in steps:
+        pending.append(step)
+        if step.name in computed:
+            found.append((pending, computed.pop(step.name)))
+            pending = []
+    if pending:
+        found.append((pending, waiting))
+    elif found:
+        found[-1] = found[-1][0], [*found[-1][1], *waiting]
     return found
