@@ -28,11 +28,17 @@ def dropped(count: int, share: float) -> int:
 @given(shapes, seeds, shares)
 def test_channels_with_the_smallest_norms_go(shape: tuple[int, ...], seed: int, share: float) -> None:
     values = squares(shape, seed)
-    mask = kept_channels(values, share)
-    norms = values.sum(axis=(2, 3))
+    mask = kept_channels([values], share)
+    norms = values.sum(axis=(2, 3)).reshape(-1)
     assert mask.shape == norms.shape
     assert (~mask).sum() == dropped(mask.size, share)
     assert norms[~mask].max(initial=0) <= norms[mask].min()
+
+
+def test_norms_count_relative_to_their_layers() -> None:
+    one, other = (np.array(norms, float).reshape(1, 4, 1, 1) for norms in ([1, 2, 3, 4], [4e6, 3e6, 2e6, 0]))
+    assert kept_channels([one, other], 0.25).tolist() == [True, True, True, False]
+    assert kept_channels([one, np.zeros_like(one)], 0.25).tolist() == [False, True, True, True]
 
 
 @given(shapes, seeds)

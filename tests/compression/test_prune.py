@@ -94,6 +94,52 @@ def test_depthwise_channels_go_with_their_inputs() -> None:
     np.testing.assert_array_equal(pruned(model, "unstructured:0.5")["w2"], before["w2"])
 
 
+def test_layers_whose_outputs_are_added_lose_the_same_channels() -> None:
+    """conv1 -> relu -> + conv3(conv2) -> relu -> + conv4 -> depthwise: the norms of conv1, conv3 and conv4 count."""
+    graph = Network()
+    norms = {"w1": [9, 1, 5, 1], "w3": [9, 2, 1, 5], "w4": [1, 2, 5, 4]}
+    signs = np.sign(normal(4, 4, 1, 1))
+    weights = {name: signs * np.float32(norm)[:, None, None, None] for name, norm in norms.items()}
+    stem = graph.add("Relu", graph.add("Conv", "x", w1=weights["w1"][:, :3]))
+    inner = graph.add("Conv", graph.add("Conv", stem, w2=normal(4, 4, 1, 1)), w3=weights["w3"])
+    joined = graph.node("Relu", graph.node("Add", stem, inner))
+    joined = graph.node("Add", graph.add("Conv", joined, w4=weights["w4"]), graph.quantize(joined, 0.1, 0))
+    graph.constants.append(numpy_helper.from_array(normal(4, 1, 1, 1), "dw"))
+    last = graph.add("Conv", graph.node("Conv", joined, "dw", group=4), last=normal(2, 4, 1, 1))
+    after = pruned(graph.model([1, 3, 5, 5], [last]), "channels:0.5")
+    for name in ("w1", "w3", "w4", "dw"):
+        assert dead(after[name]).tolist() == [False, True, False, True], name
+    assert dead(after["w2"]).sum() == 2
+
+
+def test_a_gate_loses_the_channels_of_what_it_multiplies() -> None:
+    """Squeeze and excitation; the gate may also come from where no layer is, as zero times anything is zero."""
+    graph = Network()
+    y = graph.add("Conv", "x", w1=np.float32([4, 1, 2, 3])[:, None, None, None] * np.ones((4, 3, 1, 1), np.float32))
+    squeezed = graph.add("Relu", graph.add("Conv", graph.node("GlobalAveragePool", y), w2=normal(2, 4, 1, 1)))
+    gate = graph.node("Sigmoid", graph.add("Conv", squeezed, w3=np.ones((4, 2, 1, 1), np.float32)))
+    y = graph.node("Mul", graph.node("Mul", y, gate), graph.node("Softmax", "x", axis=0))
+    after = pruned(graph.model([1, 3, 1, 1], [graph.add("Conv", y, w4=normal(2, 4, 1, 1))]), "channels:0.5")
+    assert dead(after["w1"]).tolist() == dead(after["w3"]).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("beside", ["Add", "Conv"])
+def test_channels_stay_that_cannot_disappear(beside: str) -> None:
+    """Added to the model's input; before a convolution in groups."""
+    graph = Network()
+    first = graph.add("Conv", "x", w0=normal(4, 4, 1, 1))
+    y = graph.add("Conv", first, w1=normal(4, 4, 1, 1))
+    if beside == "Add":
+        y = graph.node("Add", y, "x")
+    else:
+        graph.constants.append(numpy_helper.from_array(normal(4, 2, 1, 1), "grouped"))
+        y = graph.node("Conv", y, "grouped", group=2)
+    after = pruned(graph.model([1, 4, 5, 5], [graph.add("Conv", y, w2=normal(2, 4, 1, 1))]), "channels:0.5")
+    assert {name: int(dead(array).sum()) for name, array in after.items()} == {
+        "w0": 2, "w1": 0, "w2": 0, **({"grouped": 0} if beside == "Conv" else {}),
+    }  # fmt: skip
+
+
 def test_a_channel_that_was_dead_keeps_its_bias() -> None:
     graph = Network()
     w1 = normal(4, 3, 1, 1)

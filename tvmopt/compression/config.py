@@ -18,8 +18,11 @@ class Prune:
 
     Attributes
     ----------
-    pattern : "channels"      whole output channels, with their biases; in layers that compute an output of the model
-                              none, and in depthwise convolutions those whose input channel goes.
+    pattern : "channels"      whole output channels, with their biases: the same ones of all layers whose outputs are
+                              added or multiplied, since they can only disappear together, by the sum of their norms;
+                              in depthwise convolutions those whose input channel goes; none in layers that compute an
+                              output of the model, whose outputs are added to what no layer computes, or beside
+                              convolutions in groups.
               "2:4"           of every four successive input channels (1-4, 5-8, ...) of one output and one kernel
                               position, two; in layers whose input channels (of a group) are a multiple of 4.
               "block<O>x<I>"  blocks of O successive outputs times I successive inputs at one kernel position. Blocks

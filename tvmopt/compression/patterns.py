@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .config import Prune
@@ -20,9 +22,13 @@ def kept(squares: np.ndarray, prune: Prune) -> np.ndarray:
     return _two_of_four(squares) if prune.block is None else _blocks(squares, *prune.block, prune.share)
 
 
-def kept_channels(squares: np.ndarray, share: float) -> np.ndarray:
-    """Which output channels [groups, outputs] stay: those with the largest L2 norms of the whole layer."""
-    return _largest(squares.sum(axis=(2, 3)), share)
+def kept_channels(squares: Sequence[np.ndarray], share: float) -> np.ndarray:
+    """Which outputs stay (bool [all outputs]) of layers with the same channels: those with the largest L2 norms.
+
+    Norms are squared, taken relative to their layer's mean, and added over the layers.
+    """
+    norms = [one.sum(axis=(2, 3)).reshape(-1) for one in squares]
+    return _largest(np.sum([norm / max(norm.mean(), np.finfo(float).tiny) for norm in norms], axis=0), share)
 
 
 def _two_of_four(squares: np.ndarray) -> np.ndarray:

@@ -12,10 +12,8 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass
 from ..errors import UnsupportedError
 from . import layers, patterns
 from .config import Prune
+from .coupling import Coupling
 from .layers import Layer
-
-_KEEP_ZERO = {"AveragePool", "Clip", "DequantizeLinear", "Identity", "LeakyRelu", "MaxPool", "QuantizeLinear", "Relu"}
-"""Ops that give zero for a channel of zeros, and mix no channels."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +41,42 @@ def prune(model: onnx.ModelProto, how: Prune) -> tuple[onnx.ModelProto, int]:
     """
     read = _read(model)
     found = layers.find(read.graph)
-    changed = set()
-    dead: dict[ir.Node, np.ndarray] = {}
-    for layer in _eligible(read.graph, found, how):
-        squares = np.square(layer.grouped(layer.weight.real()))
-        if how.pattern == "channels":
-            dead[layer.node] = ~patterns.kept_channels(squares, how.share).reshape(-1) & ~layer.zero_channels()
-            lost = _drop_channels(layer, dead[layer.node])
-        else:
-            lost = layer.weight.keep(layer.ungrouped(patterns.kept(squares, how)))
-            if how.pattern == "2:4":
-                lost += layer.weight.without_lowest()
-        if lost:
-            changed.add(layer.node)
-    for layer in found:
-        source = _source(layer.node.inputs[0])
-        if layer.depthwise and source in dead:
-            outputs_per_input = layer.weight.array.shape[0] // layer.groups
-            if _drop_channels(layer, dead[source].repeat(outputs_per_input)):
-                changed.add(layer.node)
+    eligible = _eligible(found, how)
+    if how.pattern == "channels":
+        changed = _prune_channels(read.graph, found, eligible, how.share)
+    else:
+        changed = [layer for layer in eligible if _prune_weights(layer, how)]
     return _write(read), len(changed)
+
+
+def _prune_weights(layer: Layer, how: Prune) -> bool:
+    """Prune in a pattern other than "channels"; return whether that changed anything."""
+    squares = np.square(layer.grouped(layer.weight.real()))
+    lost = layer.weight.keep(layer.ungrouped(patterns.kept(squares, how)))
+    return bool(lost + (layer.weight.without_lowest() if how.pattern == "2:4" else 0))
+
+
+def _prune_channels(graph: ir.Graph, found: list[Layer], eligible: list[Layer], share: float) -> list[Layer]:
+    """Prune the same channels of layers whose outputs are added or multiplied; return the layers that changed."""
+    coupling = Coupling(graph, found)
+    mixing = {layer.node for layer in found if not layer.depthwise}
+    groups = {id(group): group for group in (coupling.of(layer.node.outputs[0]) for layer in eligible)}
+    dead: dict[int, np.ndarray] = {}
+    changed = []
+    for key, group in groups.items():
+        if group.fixed or any(layer not in eligible or _reaches_output(layer.node, mixing) for layer in group.layers):
+            continue
+        squares = [np.square(layer.grouped(layer.weight.real())) for layer in group.layers]
+        dead[key] = ~patterns.kept_channels(squares, share)
+        changed += [layer for layer in group.layers if _drop_channels(layer, dead[key] & ~layer.zero_channels())]
+    if not dead:
+        reason = "nothing to prune: every layer computes an output, or is added to what no layer computes"
+        raise UnsupportedError(reason, hint="the channels of those have to stay")
+    for layer in found:
+        gone = dead.get(id(coupling.of(layer.node.inputs[0]))) if layer.depthwise else None
+        if gone is not None and _drop_channels(layer, gone.repeat(layer.weight.array.shape[0] // layer.groups)):
+            changed.append(layer)
+    return changed
 
 
 def _read(model: onnx.ModelProto) -> ir.Model:
@@ -81,7 +95,7 @@ def _write(model: ir.Model) -> onnx.ModelProto:
     return proto
 
 
-def _eligible(graph: ir.Graph, found: list[Layer], how: Prune) -> list[Layer]:
+def _eligible(found: list[Layer], how: Prune) -> list[Layer]:
     full = [layer for layer in found if not layer.depthwise and not layer.weight.shared]
     if not full:
         hint = "weights are float, or 8-bit behind a DequantizeLinear"
@@ -89,13 +103,7 @@ def _eligible(graph: ir.Graph, found: list[Layer], how: Prune) -> list[Layer]:
     fitting = [layer for layer in full if patterns.fits(layer.grouped(layer.weight.array).shape, how)]
     if not fitting:
         raise UnsupportedError("nothing to prune: no layer's input channels (of a group) are a multiple of 4")
-    if how.pattern != "channels":
-        return fitting
-    mixing = {layer.node for layer in found if not layer.depthwise}
-    inner = [layer for layer in fitting if not _reaches_output(layer.node, mixing)]
-    if not inner:
-        raise UnsupportedError("nothing to prune: every layer computes an output, whose channels have to stay")
-    return inner
+    return fitting
 
 
 def _reaches_output(node: ir.Node, mixing: set[ir.Node]) -> bool:
@@ -123,9 +131,3 @@ def _drop_channels(layer: Layer, dead: np.ndarray) -> int:
     if bias is not None and not bias.shared:
         bias.keep(~dead)
     return layer.weight.keep(layer.per_output(~dead))
-
-
-def _source(value: ir.Value | None) -> ir.Node | None:
-    """The node that a value's channels come from, through ops that keep dead ones at zero."""
-    node = None if value is None else value.producer()
-    return _source(node.inputs[0]) if node is not None and node.op_type in _KEEP_ZERO else node
