@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 import tvmopt
@@ -15,6 +17,7 @@ from tests import tools
 from tvmopt import target as targets
 from tvmopt.api.common import grouped
 from tvmopt.errors import UnsupportedError
+from tvmopt.model import Model
 from tvmopt.report import cpu
 from tvmopt.report.cpu import CpuEstimate
 
@@ -37,15 +40,20 @@ class Footprint:
     steps: tuple[Step, ...]
 
 
-def of(model: onnx.ModelProto, *steps: Step) -> CpuEstimate:
-    regions = grouped(tvmopt.load(model.SerializeToString()), M4, sparsity=True)
-    return cpu.estimate(regions, M4, Footprint(1000, 100, steps), "")
+@functools.cache
+def regions() -> Model:
+    return grouped(tvmopt.load(residual().SerializeToString()), M4, sparsity=True)
+
+
+def of(*steps: Step) -> CpuEstimate:
+    """``residual`` compiled to these steps."""
+    return cpu.estimate(regions(), M4, Footprint(1000, 100, steps), "")
 
 
 def test_fused_ops_are_their_steps() -> None:
     """q1: 36 pixels * 8 channels * 27; q2, which the addition is fused with: 36 * 8 * 8; logits: 288 * 4."""
     steps = Step("q0", "quantize", 100), Step("q1", "conv", 400), Step("q3", "conv_add", 300), Step("y", "end", 200)
-    found = of(residual(), *steps)
+    found = of(*steps)
     assert [layer.macs for layer in found.layers] == [0, 7776, 2304, 1152]
     assert found.macs == 7776 + 2304 + 1152
     assert [layer.op for layer in found.layers][:3] == ["quantize", "conv 3x3", "conv 1x1 + add"]
@@ -63,13 +71,20 @@ def test_fused_ops_are_their_steps() -> None:
 def test_steps_without_a_name_are_parts_of_the_next() -> None:
     """Of lv and q3 one is the convolution, whichever; what comes after the last name is the last step's."""
     steps = Step("lv", "a", 50), Step("q1", "b", 10), Step("lv1", "c", 5), Step("q3", "d", 20), Step("lv2", "e", 7)
-    found = of(residual(), *steps)
+    found = of(*steps)
     assert [(layer.name, layer.macs, layer.instructions) for layer in found.layers] == [
         ("q1", 7776, 60), ("q3", 2304, 25), ("lv2", 1152, 7)
     ]  # fmt: skip
     assert found.instructions == 92
-    last = of(residual(), Step("q0", "a", 1), Step("q3", "b", 1), Step("y", "c", 1), Step("out", "copy", 1)).layers[-1]
+    last = of(Step("q0", "a", 1), Step("q3", "b", 1), Step("y", "c", 1), Step("out", "copy", 1)).layers[-1]
     assert (last.name, last.op, last.macs) == ("out", "copy", 0)
+
+
+@given(st.lists(st.sampled_from(["q0", "q1", "q2", "q3", "q4", "y", "lv", "gv1", "other"]), min_size=1))
+def test_nothing_is_lost_or_counted_twice(names: list[str]) -> None:
+    found = of(*(Step(name, "kernel", 1 << number) for number, name in enumerate(names)))
+    assert sum(layer.macs for layer in found.layers) == found.macs == 11_232
+    assert sum(layer.instructions or 0 for layer in found.layers) == found.instructions == (1 << len(names)) - 1
 
 
 def test_models_are_ranked_as_their_measured_energies_are(mlperf_tiny: dict[str, Path]) -> None:
