@@ -1,8 +1,9 @@
-"""Instructions of AArch64, and the tensor intrinsic of its dot product, s8 x s8:
+"""Instructions of AArch64, and tensor intrinsics of s8 x s8 products summed in fours, with dot product and without:
 ``acc[lane] += sum(x[i] * w[lane][i] for i in range(4))``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from tvm import DataType
@@ -16,9 +17,19 @@ LANES = 4
 """int32 sums of a vector."""
 
 
-@cache
-def broadcast(lanes: int) -> str:
+def dot(lanes: int) -> str:
     """The same 4 elements of x for all lanes, a multiple of ``LANES``. Registers the intrinsic and gives its name."""
+    return _broadcast(lanes, _dot)
+
+
+def long(lanes: int) -> str:
+    """The same without dot product: two products are added in 16 bits, which hold them where no weight is -128."""
+    return _broadcast(lanes, _long)
+
+
+@cache
+def _broadcast(lanes: int, emit: Callable[[Buffer, Buffer, Buffer], None]) -> str:
+    """See ``dot``. emit : the code for x, w and the sums."""
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
@@ -41,16 +52,31 @@ def broadcast(lanes: int) -> str:
         with T.sblock("root"):
             T.reads(C[0:lanes], A[0:4], B[0:lanes, 0:4])
             T.writes(C[0:lanes])
-            _broadcast(A, B, C)
+            emit(A, B, C)
 
-    return register(f"tvmopt.neon.broadcast.{lanes}", description, implementation)
+    return register(f"tvmopt.neon.{emit.__name__}.{lanes}", description, implementation)
 
 
-def _broadcast(x: Buffer, w: Buffer, sums: Buffer) -> None:
-    four = T.broadcast(T.reinterpret(x.vload([0], "int8x4"), dtype="int32"), LANES)
+def _dot(x: Buffer, w: Buffer, sums: Buffer) -> None:
+    four = _repeated(x, LANES)
     for first in range(0, int(sums.shape[0]), LANES):
         total = step(sums.vload([first], "int32x4"), four, w.vload([first, 0], "int8x16"))
         builder.buffer_store(sums, total, [T.ramp(first, 1, LANES)])
+
+
+def _long(x: Buffer, w: Buffer, sums: Buffer) -> None:
+    """Weights are loaded by halves of a vector: smull2 takes higher halves, but LLVM moves them down first."""
+    four = builder.Bind(_repeated(x, LANES // 2))
+    for first in range(0, int(sums.shape[0]), LANES):
+        halves = (products(four, w.vload([first + i, 0], "int8x8")) for i in (0, LANES // 2))
+        added = T.call_llvm_pure_intrin("int16x8", "llvm.aarch64.neon.addp.v8i16", *halves)
+        builder.buffer_store(sums, sums.vload([first], "int32x4") + pairs(added), [T.ramp(first, 1, LANES)])
+
+
+def _repeated(x: Buffer, count: int) -> Expr:
+    """4 elements of x, ``count`` times."""
+    four = T.reinterpret(x.vload([0], "int8x4"), dtype="int32")
+    return T.reinterpret(T.broadcast(four, count), dtype=f"int8x{4 * count}")
 
 
 def narrow(value: Expr) -> Expr:
@@ -63,8 +89,7 @@ def narrow(value: Expr) -> Expr:
 
 def step(acc: Expr, x: Expr, w: Expr) -> Expr:
     """The sums after one step: 4 elements of x and of w in every lane."""
-    operands = (T.reinterpret(each, dtype="int8x16") for each in (x, w))
-    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", acc, *operands)
+    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", acc, x, w)
 
 
 def products(x: Expr, w: Expr) -> Expr:

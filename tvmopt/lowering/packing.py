@@ -105,7 +105,8 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None, rows: int |
 
     Such a weight lies in [-255, 255]. Where all of it fits int8, VNNI takes u8 x s8 in fours; otherwise, and
     without VNNI, x86 multiplies 16-bit pairs (never ``vpmaddubsw``, whose 16-bit sums saturate). AArch64's dot product
-    takes s8 x s8 in fours, too: four vectors of sums, which make one of bytes. Elsewhere products are summed one by one
+    takes s8 x s8 in fours, too: four vectors of sums, which make one of bytes; so do 16-bit products of AArch64, if no
+    weight is -128, for 16 bits do not hold two such products. Elsewhere products are summed one by one
     and the compiler picks the instruction; lanes are fewer where registers are. GPUs multiply u8 x s8 in tiles of 32
     channels by 32 elements, of whatever instruction, or u8 x u8 where the weight is an activation, too (``weight`` is
     empty). A weight that is not known at compile time counts as one that needs 16 bits.
@@ -124,6 +125,8 @@ def choose(target: Target, x: str, weight: np.ndarray | None = None, rows: int |
     if target.llvm.mtriple.startswith("x86_64"):
         return Packing(target.vector_bytes // 4, 2, "int16", w)
     if "dotprod" in target.features and w == "int8":
+        return Packing(16, 4, "int8", w)
+    if "arm_neon" in target.schedules and w == "int8" and weight is not None and weight.size and weight.min() > -128:
         return Packing(16, 4, "int8", w)
     if target.vector_bytes == 4:
         return Packing(4, 1, x, w)

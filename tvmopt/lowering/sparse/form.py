@@ -33,8 +33,8 @@ class Form:
     def of(target: Target, stored: str, weight: np.ndarray) -> Form | None:
         """What the target has for activations stored so and a centered weight; None for nothing."""
         packing = choose(target, stored, weight)
-        if packing == Packing(16, 1, "int8", "int8"):
-            return NEON if "arm_neon" in target.schedules and weight.min() > np.iinfo("int8").min else None
+        if packing == Packing(16, 4, "int8", "int8"):
+            return DOTPROD if "dotprod" in target.features else NEON
         form = _FORMS.get((packing.lanes, packing.depth, packing.x))
         return form if form is not None and stored == form.stored else None
 
@@ -79,5 +79,5 @@ class Form:
 VNNI, AVX512, AVX2, SSE2 = Form(16, 4, "uint8"), *(Form(lanes, 2, "int16") for lanes in (16, 8, 4))
 DOTPROD, NEON = Form(4, 4, "int8"), Form(4, 4, "int8", short=True)
 
-_FORMS = {**{(form.lanes, form.depth, form.x): form for form in (VNNI, AVX512, AVX2, SSE2)}, (16, 4, "int8"): DOTPROD}
-"""By the ``Packing`` of dense weights, which has four vectors of NEON side by side."""
+_FORMS = {(form.lanes, form.depth, form.x): form for form in (VNNI, AVX512, AVX2, SSE2)}
+"""By the ``Packing`` of dense weights."""
