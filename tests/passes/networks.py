@@ -159,6 +159,12 @@ class Network:
         to = (1, shape[1], shape[2] * shape[3], 1)
         self.push(self.g.node("Reshape", value, self.g.constant(np.array(to))), to, params)
 
+    def _shuffle(self, value: str, shape: tuple[int, ...], params: QParams) -> None:
+        groups = self.draw(st.sampled_from([n for n in range(1, shape[1] + 1) if shape[1] % n == 0]))
+        apart = np.array([1, groups, shape[1] // groups, *shape[2:]])
+        x = self.g.node("Transpose", self.g.node("Reshape", value, self.g.constant(apart)), perm=[0, 2, 1, 3, 4])
+        self.push(self.g.node("Reshape", x, self.g.constant(np.array(shape))), shape, params)
+
     def _pad(self, value: str, shape: tuple[int, ...], params: QParams) -> None:
         out = self.g.node("Pad", value, self.g.constant(np.array([0, 0, 1, 0, 0, 0, 0, 2])))
         self.push(out, (*shape[:2], shape[2] + 1, shape[3] + 2), params)

@@ -39,7 +39,7 @@ def grouped(model):
 
 
 @given(
-    case=networks(kinds=(*WITH_WEIGHTS, *EXACT, "averagepool", "grouped", "transposed"), most=12, dead=True),
+    case=networks(kinds=(*WITH_WEIGHTS, *EXACT, "averagepool", "grouped", "transposed", "shuffle"), most=12, dead=True),
     free=st.booleans(),
 )
 @settings(relaxed, max_examples=500)
@@ -54,7 +54,7 @@ def test_folding_changes_no_bit(case, free):
         assert np.array_equal(ours, theirs)
 
 
-@given(case=networks(kinds=(*WITH_WEIGHTS, *EXACT, "averagepool"), most=8, dead=True))
+@given(case=networks(kinds=(*WITH_WEIGHTS, *EXACT, "averagepool", "grouped", "shuffle"), most=8, dead=True))
 @settings(relaxed, max_examples=150)
 def test_what_is_left_is_needed_or_has_a_reason(case):
     """Brute force: follow the input, and every single channel, through the zeros of the weights to the results."""
@@ -321,7 +321,7 @@ def test_results_of_the_model_keep_all_channels():
     x = g.input((1, 3, 4, 4), X)
     out = g.fake(g.node("Conv", x, g.weight(weight((6, 3, 1, 1), (0, 2)), W)), y(1.0))
     after = check(g, out, removed={})
-    assert list(after.get_attr(KEPT_CHANNELS).values()) == [f"'{out}' reads all of it"]
+    assert list(after.get_attr(KEPT_CHANNELS).values()) == [f"'{out}' has them too: it is a result of the model"]
 
 
 def test_channels_stay_for_those_that_they_are_added_to():

@@ -10,7 +10,7 @@ from tvm import relax
 from tvm.ir import GenericConst
 
 from ..quant.relax_form.scope import Expr, constant, op_name, static_shape
-from .channels import Effect, join, opaque
+from .channels import Effect, join, opaque, unfollowed
 from .known import Known
 from .moves import RESHAPES
 
@@ -21,6 +21,10 @@ AGNOSTIC = ("relax.image.resize2d",)
 """Moves of spatial axes in channels-first layout whose values are not worth following."""
 
 
+ALONG = ("relax.nn.softmax", "relax.nn.log_softmax")
+"""No moves, but channels on another axis than theirs are as separate."""
+
+
 def effect_of_move(call: relax.Call, inputs: list[Known], index: int = 0) -> Effect:
     """What a move (its ``index``-th result, if it has several) does to the channels of its quantized operands."""
     results = call.ty.fields if isinstance(call.ty, relax.TupleType) else [call.ty]
@@ -29,6 +33,8 @@ def effect_of_move(call: relax.Call, inputs: list[Known], index: int = 0) -> Eff
     if op_name(call) == "relax.concat":
         return _concat(call, shape, dtype, inputs)
     (x,) = inputs
+    if op_name(call) in ALONG:
+        return unfollowed(op_name(call).removeprefix("relax.nn."), shape, dtype, x, int(call.attrs.axis) % len(shape))
     if op_name(call) in AGNOSTIC and x.axis == 1:
         constant, value = x.uniform()
         column = value.astype(dtype).reshape([-1 if at == 1 else 1 for at in range(len(shape))])
@@ -37,6 +43,8 @@ def effect_of_move(call: relax.Call, inputs: list[Known], index: int = 0) -> Eff
     column = np.arange(x.shape[x.axis]).reshape([-1 if at == x.axis else 1 for at in range(len(x.shape))])
     numbers = move(call, np.broadcast_to(column, x.shape), -1, index)
     found = None if numbers is None or numbers.size == 0 else _axis_of(numbers, x.axis)
+    if found is None and numbers is not None and op_name(call) == "relax.reshape":
+        return _split(numbers, x)
     if found is None:
         return opaque(shape, dtype, 1, f"{op_name(call).removeprefix('relax.')} mixes its channels")
     axis, labels = found
@@ -55,6 +63,26 @@ def _concat(call: relax.Call, shape: tuple[int, ...], dtype: np.dtype, xs: list[
     mask = np.concatenate([x.mask for x in xs]) if axis == concat_axis else np.all([x.mask for x in xs], axis=0)
     values = np.concatenate([x.filled() for x in xs], concat_axis) if mask.any() else None
     return Effect(Known(shape, dtype, axis, mask, values), list(labels))
+
+
+def _split(numbers: np.ndarray, x: Known) -> Effect:
+    """A reshape that puts the channels of x on several axes: those of the result are sets of them on one axis, which is
+    the first, or one with more of which everything is known."""
+    shape, best = numbers.shape, None
+    for axis in range(len(shape)):
+        rows = [np.unique(row) for row in np.moveaxis(numbers, axis, 0).reshape(shape[axis], -1)]
+        if len(rows) > 1 and sum(map(len, rows)) == len(x.mask) == len(np.unique(np.concatenate(rows))):
+            mask = np.array([x.mask[row].all() for row in rows])
+            if best is None or mask.mean() > best[1].mean():
+                best = axis, mask, rows
+    if best is None:
+        return opaque(shape, x.dtype, 1, "reshape mixes its channels")
+    axis, mask, rows = best
+    sets = np.empty(len(x.mask), int)
+    for number, row in enumerate(rows):
+        sets[row] = number
+    values = x.filled().reshape(shape) if mask.any() else None
+    return Effect(Known(shape, x.dtype, axis, mask, values), [], tied=(sets, np.arange(len(rows))))
 
 
 def _axis_of(numbers: np.ndarray, before: int) -> tuple[int, np.ndarray] | None:

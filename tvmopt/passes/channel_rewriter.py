@@ -15,7 +15,7 @@ from ..quant.regions import Binary, Region, Table
 from ..quant.relax_form import from_function, to_function
 from ..quant.relax_form.scope import Expr, Var, op_name, static_shape
 from . import moves
-from .channel_moves import Kept, effect_of_move, on_fewer
+from .channel_moves import ALONG, Kept, effect_of_move, on_fewer
 from .channels import Effect, effect, opaque, with_constant_operand
 from .fewer_channels import on_fewer_channels, retyped
 from .graph import Graph, Rewriter, operands, substitute
@@ -102,7 +102,7 @@ class ChannelRewriter(Rewriter, ABC):
         return Step(inputs, effect(region, shape, *(self.known[operand] for operand in inputs)), region)
 
     def _move(self, call: relax.Call, index: int) -> Step | None:
-        sources = moves.moved(call) or []
+        sources = [call.args[0]] if op_name(call) in ALONG else moves.moved(call) or []
         if not sources or not all(isinstance(source, Var) and source in self.known for source in sources):
             return None
         if len(sources) > 1 and op_name(call) != "relax.concat":
@@ -149,7 +149,7 @@ class ChannelRewriter(Rewriter, ABC):
 
     def _kept(self, var: Var, step: Step) -> Kept:
         known, source = step.effect.known, step.operands[0]
-        labels = step.effect.labels[0]
+        labels = step.effect.labels[0] if step.effect.tied is None else np.unique(step.effect.tied[0], True)[1]
         assert labels is not None
         places = np.zeros(len(self.known[source].mask), int)
         places[self.order[source]] = np.arange(len(self.order[source]))

@@ -9,8 +9,8 @@ from functools import singledispatch
 import numpy as np
 
 from ..quant import reference
-from ..quant.regions import Binary, Concat, Conv, MatMul, Pool, Region, Table
-from ..quant.slicing import depthwise_sliced, is_depthwise, sliced
+from ..quant.regions import Binary, Concat, Conv, Dequantize, MatMul, Pool, Quantize, Region, Softmax, Table
+from ..quant.slicing import grouped_sliced, is_depthwise, sliced
 from ..quant.slicing import nonzero as multiplies
 from .borders import by_place, same_everywhere
 from .known import Known
@@ -41,12 +41,15 @@ class Effect:
                   it comes from another operand; None when the operand is needed whole.
     ignored     : bool [channels of the result]: those that are computed next to their operand's, but not from it.
     contraction : instead of the labels of its only operand.
+    tied        : instead of those, too: sets of channels, by number, that stay or go together, of the operand (int
+                  [its channels]) and of the result (int [its channels]): groups of a convolution, heads of attention.
     whole       : why all channels of the result stay; "" when they may go.
     """
 
     known: Known
     labels: list[np.ndarray | None] = field(default_factory=list)
     contraction: Contraction | None = None
+    tied: tuple[np.ndarray, np.ndarray] | None = None
     ignored: np.ndarray | None = None
     whole: str = ""
 
@@ -72,16 +75,30 @@ def _(region: Conv, shape: tuple[int, ...], x: Known) -> Effect:
         found = np.flatnonzero(x.mask | ~nonzero[:, 0])
         values = _bias_alone(region, shape, found)
         if (x.mask & nonzero[:, 0]).any() and values is not None:
-            values = reference.run(depthwise_sliced(region, found), x.filled().take(found, 1))
+            values = reference.run(grouped_sliced(region, found), x.filled().take(found, 1))
         return Effect(_placed(shape, dtype, 1, found, values), [np.arange(shape[1])], ignored=~nonzero[:, 0])
     if region.groups > 1:
-        return opaque(shape, dtype, 1, "a grouped convolution keeps its groups as they are")
+        return _in_groups(region, shape, x)
     if x.axis != 1:
         found = np.flatnonzero(~nonzero.any(axis=1))
         return Effect(_placed(shape, dtype, 1, found, _bias_alone(region, shape, found)), [None])
     return _contraction(
         region, shape, 1, x, Contraction(nonzero, same_everywhere(region, x), by_place(region, shape, x))
     )
+
+
+def _in_groups(region: Conv, shape: tuple[int, ...], x: Known) -> Effect:
+    """Groups stay or go as wholes."""
+    dtype = np.dtype(np.float32) if region.y is None else region.y.dtype
+    if region.transposed or x.axis != 1:
+        return opaque(shape, dtype, 1, "a transposed convolution in groups is not looked through")
+    inputs, outputs = (np.arange(channels) * region.groups // channels for channels in (x.shape[1], shape[1]))
+    constant = np.asarray(x.mask.reshape(region.groups, -1).all(axis=1))[outputs]
+    found = np.flatnonzero(constant | ~multiplies(region).any(axis=1))
+    values = _bias_alone(region, shape, found)
+    if constant.any() and values is not None:
+        values = reference.run(region, x.filled())[:, found]
+    return Effect(_placed(shape, dtype, 1, found, values), [], tied=(inputs, outputs))
 
 
 @effect.register
@@ -107,7 +124,11 @@ def _product_of_activations(region: MatMul, shape: tuple[int, ...], a: Known, b:
     if region.y is None or a.shape[:-2] != b.shape[:-2] or a.axis != b.axis or a.axis >= len(shape) - 2:
         dtype = np.dtype(np.float32) if region.y is None else region.y.dtype
         return opaque(shape, dtype, 2, "a product of activations mixes its channels")
-    mask, labels = a.mask & b.mask, np.arange(len(a.mask))
+    labels, mask = np.arange(len(a.mask)), a.mask & b.mask
+    for x, p in ((a, region.a), (b, region.b)):
+        assert p is not None
+        constant, value = x.uniform()
+        mask |= constant & (value == int(p.zero_point))
     values = reference.run(region, a.filled(), b.filled()) if mask.any() else None
     return Effect(Known(shape, region.y.dtype, a.axis, mask, values), [labels, labels])
 
@@ -159,6 +180,28 @@ def _placed(
 def _(region: Table, shape: tuple[int, ...], x: Known) -> Effect:
     values = None if x.values is None else reference.run(region, x.values)
     return Effect(replace(x, dtype=region.y.dtype, values=values), [np.arange(len(x.mask))])
+
+
+@effect.register
+def _(region: Quantize, shape: tuple[int, ...], x: Known) -> Effect:
+    return unfollowed(region.kind, shape, region.y.dtype, x, region.y.axis)
+
+
+@effect.register
+def _(region: Dequantize, shape: tuple[int, ...], x: Known) -> Effect:
+    return unfollowed(region.kind, shape, np.dtype(np.float32), x, region.x.axis)
+
+
+@effect.register
+def _(region: Softmax, shape: tuple[int, ...], x: Known) -> Effect:
+    return unfollowed(region.kind, shape, region.y.dtype, x, region.axis)
+
+
+def unfollowed(name: str, shape: tuple[int, ...], dtype: np.dtype, x: Known, along: int | None) -> Effect:
+    """An op on rows ``along`` an axis (None: on elements), whose values, in float or nearly, are not followed."""
+    if along == x.axis:
+        return opaque(shape, dtype, 1, f"{name} goes along its channels")
+    return Effect(Known.nothing(shape, dtype, x.axis), [np.arange(shape[x.axis])])
 
 
 @effect.register

@@ -10,7 +10,7 @@ from tvm import relax
 from ..quant.regions import Binary, Border, Conv, MatMul, Region
 from ..quant.relax_form.scope import Expr, Var
 from ..quant.relax_form.write import composite
-from ..quant.slicing import centered, depthwise_sliced, is_depthwise, sliced
+from ..quant.slicing import centered, grouped_sliced, sliced
 from .borders import border, same_everywhere
 from .channels import Effect
 from .graph import substitute
@@ -19,8 +19,8 @@ from .known import Known
 
 def on_fewer_channels(region: Region, how: Effect, outputs: np.ndarray, inputs: np.ndarray, x: Known) -> Region:
     """``region`` for the channels ``outputs`` of its result, reading those ``inputs`` of x that are left."""
-    if isinstance(region, Conv) and is_depthwise(region):
-        return depthwise_sliced(region, outputs)
+    if isinstance(region, Conv) and region.groups > 1:
+        return grouped_sliced(region, outputs)
     if isinstance(region, Conv) or (isinstance(region, MatMul) and region.weight is not None):
         if how.contraction is None:  # x has its channels on another axis than those that are summed
             return sliced(region, np.arange(centered(region).shape[1]), outputs)

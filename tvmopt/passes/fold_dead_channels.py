@@ -124,6 +124,8 @@ class _Fold(ChannelRewriter):
                 how = "differently at padded borders, or from place to place"
                 yield f"'{reader.name}' sums them {how}; {self.why(step)}"
         for other, step in self.steps.items():
+            if step.effect.tied is not None and (var == other or var in step.operands):
+                yield f"'{other.name}' has them in groups, which stay or go as wholes"
             for operand, labels in zip(step.operands, step.effect.labels, strict=False):
                 yield from self._shared(var, idle, other, operand, labels)
 
@@ -134,7 +136,8 @@ class _Fold(ChannelRewriter):
                 yield f"'{y.name}' reads all of it"
         elif operand == var and (self.left[y] & (labels >= 0) & idle[labels]).any():
             beside = [other.name for other in self.steps[y].operands if other != var]
-            yield f"'{y.name}' needs those of '{beside[0]}' beside them" if beside else f"'{y.name}' has them too"
+            too = f"'{y.name}' has them too" + (f": {self.read_whole[y]}" if y in self.read_whole else "")
+            yield f"'{y.name}' needs those of '{beside[0]}' beside them" if beside else too
         elif y == var and (idle & (labels >= 0) & self.left[operand][labels]).any():
             yield f"'{operand.name}' has them too, and they are needed there"
 
@@ -151,6 +154,14 @@ def _spread(y: np.ndarray, xs: list[np.ndarray], how: Effect, both_ways: bool) -
     """Mark in xs the channels that an op needs for those marked in y; both ways: in y those that it gives anyway."""
     if how.contraction is not None:
         xs[0] |= _needed(how.contraction, y)
+    if how.tied is not None:
+        of_x, of_y = how.tied
+        needed = np.zeros(max(of_x.max(), of_y.max()) + 1, bool)
+        needed[of_y[y]] = True
+        if both_ways:
+            needed[of_x[xs[0]]] = True
+            y |= needed[of_y]
+        xs[0] |= needed[of_x]
     for x, labels in zip(xs, how.labels, strict=False):
         if labels is None:
             x[:] = True

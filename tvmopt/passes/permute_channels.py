@@ -61,6 +61,8 @@ class _Permute(ChannelRewriter):
         for var, step in self.steps.items():
             if step.effect.whole:
                 fixed.add(var)
+            if step.effect.tied is not None:
+                fixed.update((var, *step.operands))
             for operand, labels in zip(step.operands, step.effect.labels, strict=False):
                 same = labels is not None and np.array_equal(labels, np.arange(len(self.known[operand].mask)))
                 if same and (step.move is None or op_name(step.move[0]) in FREE):

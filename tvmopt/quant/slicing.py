@@ -51,9 +51,8 @@ def sliced(region: Conv | MatMul, inputs: np.ndarray, outputs: np.ndarray) -> Co
     return replace(region, weight=weight, w=taken(region.w, outputs), bias=region.bias[outputs], border=border)
 
 
-def depthwise_sliced(region: Conv, channels: np.ndarray) -> Conv:
-    """A depthwise convolution of some channels."""
-    return replace(
-        region, weight=region.weight[channels], w=taken(region.w, channels), bias=region.bias[channels],
-        groups=len(channels),
-    )  # fmt: skip
+def grouped_sliced(region: Conv, outputs: np.ndarray) -> Conv:
+    """A convolution in groups (not transposed) of those to which ``outputs`` belong, all of each."""
+    groups = len(outputs) * region.groups // len(region.weight)
+    weight, bias = region.weight[outputs], region.bias[outputs]
+    return replace(region, weight=weight, w=taken(region.w, outputs), bias=bias, groups=groups)
