@@ -12,9 +12,9 @@ are a fifth of the dense kernel's time, which bounds what 90 % of zeros can gain
 Other instruction sets, timed on the same machine in the same way (`-t`): on x86/avx2 these layers are 3.2-4.3x faster
 with 80 % of zeros in 4x1 blocks and 5.2-8.5x with 90 % in 16x1 blocks, on x86/skylake-avx512 (without VNNI) 2.7-3.8x
 and 4.1-7.4x, on x86/generic (SSE2) 3.6-5.4x and 5.0-10.2x (batch 1: dense and 1.9x), where mobilenet_v2-16x1@80-u8-qdq
-is 3.5x faster. On AArch64 instructions were counted, in QEMU, no cycles measured. With dot product (arm/cortex-a76) they
-are 3.1-3.5 times fewer than dense with 80 % in 4x1 blocks and 5.5-6.1 times with 90 % in 16x1 blocks (64 inputs to 64
-outputs: 1.7 and 2.0 times), and mobilenet_v2-16x1@80-u8-qdq takes 27.6 million instead of 59.0; without it
+is 3.5x faster. On AArch64 instructions were counted, in QEMU, no cycles measured. With dot product (arm/cortex-a76)
+they are 3.1-3.5 times fewer than dense with 80 % in 4x1 blocks and 5.5-6.1 times with 90 % in 16x1 blocks (64 inputs to
+64 outputs: 1.7 and 2.0 times), and mobilenet_v2-16x1@80-u8-qdq takes 27.6 million instead of 59.0; without it
 (arm/cortex-a53) 2.6-4.0 and 3.6-7.5 times fewer, and 41.8 million instead of 122.6. 32-bit Arm and RISC-V keep dense
 kernels: no schedule rule of theirs has the instructions.
 """
