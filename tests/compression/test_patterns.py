@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from tvmopt.compression import Prune
-from tvmopt.compression.patterns import fits, kept, kept_channels
+from tvmopt.compression.patterns import channel_norms, fits, kept, kept_channels
 
 shapes = array_shapes(min_dims=4, max_dims=4, max_side=9)
 seeds = st.integers(0, 1 << 30)
@@ -28,17 +28,25 @@ def dropped(count: int, share: float) -> int:
 @given(shapes, seeds, shares)
 def test_channels_with_the_smallest_norms_go(shape: tuple[int, ...], seed: int, share: float) -> None:
     values = squares(shape, seed)
-    mask = kept_channels([values], share)
     norms = values.sum(axis=(2, 3)).reshape(-1)
-    assert mask.shape == norms.shape
+    mask = np.isin(range(norms.size), list(kept_channels([np.arange(norms.size)], [channel_norms(values)], share)))
     assert (~mask).sum() == dropped(mask.size, share)
     assert norms[~mask].max(initial=0) <= norms[mask].min()
 
 
 def test_norms_count_relative_to_their_layers() -> None:
-    one, other = (np.array(norms, float).reshape(1, 4, 1, 1) for norms in ([1, 2, 3, 4], [4e6, 3e6, 2e6, 0]))
-    assert kept_channels([one, other], 0.25).tolist() == [True, True, True, False]
-    assert kept_channels([one, np.zeros_like(one)], 0.25).tolist() == [False, True, True, True]
+    one, other = (
+        channel_norms(np.array(norms, float).reshape(1, 4, 1, 1)) for norms in ([1, 2, 3, 4], [4e6, 3e6, 2e6, 0])
+    )
+    same, apart = np.arange(4), np.arange(4, 8)
+    assert kept_channels([same, same], [one, other], 0.25) == {0, 1, 2}
+    assert kept_channels([same, same], [one, channel_norms(np.zeros((1, 4, 1, 1)))], 0.25) == {1, 2, 3}
+    assert kept_channels([same, apart], [one, other], 0.5) == {2, 3, 4, 5}
+
+
+def test_every_layer_keeps_a_channel() -> None:
+    numbers, norms = [np.arange(4), np.array([1, 2])], [np.array([9.0, 1, 2, 9]), np.array([1.0, 2])]
+    assert kept_channels(numbers, norms, 0.5) == {0, 2, 3}
 
 
 @given(shapes, seeds)

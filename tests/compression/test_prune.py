@@ -123,6 +123,26 @@ def test_a_gate_loses_the_channels_of_what_it_multiplies() -> None:
     assert dead(after["w1"]).tolist() == dead(after["w3"]).tolist() == [False, True, True, False]
 
 
+@pytest.mark.parametrize("sizes", [[2, 4], [3, 3], None])
+def test_parts_of_a_layer_are_followed(sizes: list[int] | None) -> None:
+    """As in YOLOv8: half of conv1 (all but its first channels) is added to conv2 of it, both are joined again."""
+    graph = Network()
+    first, second = sizes or [3, 3]
+    y = graph.add("Conv", "x", w1=normal(6, 3, 1, 1))
+    given = [graph.constant(np.array(sizes))] if sizes else []
+    graph.nodes.append(onnx.helper.make_node("Split", [y, *given], ["part", "rest"], axis=1))
+    part, rest = "part", "rest"
+    added = graph.node("Add", rest, graph.add("Conv", rest, w2=normal(second, second, 1, 1)))
+    joined = graph.node("Concat", part, rest, added, axis=1)
+    graph.constants.append(numpy_helper.from_array(normal(6 + second, 1, 1, 1), "dw"))
+    y = graph.add("Conv", graph.node("Conv", joined, "dw", group=6 + second), w3=normal(2, 6 + second, 1, 1))
+    after = pruned(graph.model([1, 3, 5, 5], [y]), "channels:0.5")
+    gone = dead(after["w1"])
+    assert gone.sum() == 3
+    assert dead(after["w2"]).tolist() == gone[first:].tolist()
+    assert dead(after["dw"]).tolist() == [*gone.tolist(), *gone[first:].tolist()]
+
+
 @pytest.mark.parametrize("beside", ["Add", "Conv"])
 def test_channels_stay_that_cannot_disappear(beside: str) -> None:
     """Added to the model's input; before a convolution in groups."""

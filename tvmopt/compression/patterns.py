@@ -22,13 +22,23 @@ def kept(squares: np.ndarray, prune: Prune) -> np.ndarray:
     return _two_of_four(squares) if prune.block is None else _blocks(squares, *prune.block, prune.share)
 
 
-def kept_channels(squares: Sequence[np.ndarray], share: float) -> np.ndarray:
-    """Which outputs stay (bool [all outputs]) of layers with the same channels: those with the largest L2 norms.
+def channel_norms(squares: np.ndarray) -> np.ndarray:
+    """The squared L2 norms of a layer's outputs, relative to their mean."""
+    norms = squares.sum(axis=(2, 3)).reshape(-1)
+    return np.asarray(norms / max(norms.mean(), np.finfo(float).tiny))
 
-    Norms are squared, taken relative to their layer's mean, and added over the layers.
+
+def kept_channels(numbers: Sequence[np.ndarray], norms: Sequence[np.ndarray], share: float) -> set[int]:
+    """Which channels stay of layers that have some in common: those with the largest norms, averaged over the layers
+    that have them, and one of each layer.
+
+    numbers : of each layer's outputs, equal where they are one channel; norms: ``channel_norms`` of these.
     """
-    norms = [one.sum(axis=(2, 3)).reshape(-1) for one in squares]
-    return _largest(np.sum([norm / max(norm.mean(), np.finfo(float).tiny) for norm in norms], axis=0), share)
+    channels, index, count = np.unique(np.concatenate(numbers), return_inverse=True, return_counts=True)
+    scores = np.bincount(index, np.concatenate(norms)) / count
+    kept = set(channels[_largest(scores, share)].tolist())
+    score = dict(zip(channels.tolist(), scores.tolist(), strict=True))
+    return kept | {max(one.tolist(), key=score.__getitem__) for one in numbers if kept.isdisjoint(one.tolist())}
 
 
 def _two_of_four(squares: np.ndarray) -> np.ndarray:

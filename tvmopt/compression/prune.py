@@ -12,7 +12,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass
 from ..errors import UnsupportedError
 from . import layers, patterns
 from .config import Prune
-from .coupling import Coupling
+from .coupling import FIXED, Coupling
 from .layers import Layer
 
 
@@ -57,26 +57,44 @@ def _prune_weights(layer: Layer, how: Prune) -> bool:
 
 
 def _prune_channels(graph: ir.Graph, found: list[Layer], eligible: list[Layer], share: float) -> list[Layer]:
-    """Prune the same channels of layers whose outputs are added or multiplied; return the layers that changed."""
+    """Prune channels that can go, together with those that they are added to; return the layers that changed."""
     coupling = Coupling(graph, found)
     mixing = {layer.node for layer in found if not layer.depthwise}
-    groups = {id(group): group for group in (coupling.of(layer.node.outputs[0]) for layer in eligible)}
-    dead: dict[int, np.ndarray] = {}
-    changed = []
-    for key, group in groups.items():
-        if group.fixed or any(layer not in eligible or _reaches_output(layer.node, mixing) for layer in group.layers):
-            continue
-        squares = [np.square(layer.grouped(layer.weight.real())) for layer in group.layers]
-        dead[key] = ~patterns.kept_channels(squares, share)
-        changed += [layer for layer in group.layers if _drop_channels(layer, dead[key] & ~layer.zero_channels())]
-    if not dead:
+    for layer in found:
+        if not layer.depthwise and (layer not in eligible or _reaches_output(layer.node, mixing)):
+            coupling.fix(layer.node.outputs[0])
+    numbers = {layer.node: coupling.of(layer) for layer in found}
+    free = [layer for layer in eligible if numbers[layer.node].any()]
+    if not free:
         reason = "nothing to prune: every layer computes an output, or is added to what no layer computes"
         raise UnsupportedError(reason, hint="the channels of those have to stay")
+    kept = {FIXED}
+    for group in _joined(free, numbers):
+        may_go = [numbers[layer.node] != FIXED for layer in group]
+        norms = [patterns.channel_norms(np.square(layer.grouped(layer.weight.real()))) for layer in group]
+        kept |= patterns.kept_channels(
+            [numbers[layer.node][mask] for layer, mask in zip(group, may_go, strict=True)],
+            [norm[mask] for norm, mask in zip(norms, may_go, strict=True)],
+            share,
+        )
+    changed = []
     for layer in found:
-        gone = dead.get(id(coupling.of(layer.node.inputs[0]))) if layer.depthwise else None
-        if gone is not None and _drop_channels(layer, gone.repeat(layer.weight.array.shape[0] // layer.groups)):
+        dead = ~np.isin(numbers[layer.node], list(kept))
+        if _drop_channels(layer, dead if layer.depthwise else dead & ~layer.zero_channels()):
             changed.append(layer)
     return changed
+
+
+def _joined(free: list[Layer], numbers: dict[ir.Node, np.ndarray]) -> list[list[Layer]]:
+    """The layers in sets of those that have channels in common."""
+    groups: list[tuple[set[int], list[Layer]]] = []
+    for layer in free:
+        channels, members = set(numbers[layer.node].tolist()) - {FIXED}, [layer]
+        for group in [group for group in groups if group[0] & channels]:
+            groups.remove(group)
+            channels, members = channels | group[0], group[1] + members
+        groups.append((channels, members))
+    return [members for _, members in groups]
 
 
 def _read(model: onnx.ModelProto) -> ir.Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import tvm
@@ -56,6 +57,13 @@ class FoldDeadChannels:
         return mod.with_attrs({REMOVED_CHANNELS: removed, KEPT_CHANNELS: kept})
 
 
+class _Reason(NamedTuple):
+    """Why channels stay: what happens to a tensor that has them too."""
+
+    tensor: str
+    text: str
+
+
 class _Fold(ChannelRewriter):
     def __init__(self, graph: Graph, mod: tvm.IRModule, borders: bool) -> None:
         self.borders = borders
@@ -103,43 +111,44 @@ class _Fold(ChannelRewriter):
         """Why tensors keep channels that are constant, or that nothing reads."""
         read = self.read()
         self.spread(read, both_ways=False)
-        found: dict[str, str] = {}
+        found: dict[str, _Reason] = {}
         for var, step in reversed(self.steps.items()):
             idle = self.left[var] & (step.effect.known.mask | ~read[var])
             if idle.any():
-                found[var.name] = step.effect.whole or next(self.readers(var, idle), "one channel has to stay")
+                stays = _Reason(var.name, step.effect.whole or "one channel has to stay")
+                found[var.name] = stays if step.effect.whole else next(self.readers(var, idle, found), stays)
             if var.name in found and not (isinstance(step.region, (Conv, MatMul)) and (self.left[var] & ~idle).any()):
                 for operand, labels in zip(step.operands, step.effect.labels, strict=False):
                     if labels is None:
-                        found.setdefault(operand.name, f"'{var.name}' reads all of it")
-        return found
+                        found.setdefault(operand.name, _Reason(operand.name, f"'{var.name}' reads all of it"))
+        return {
+            name: text if tensor == name else f"'{tensor}' has them too: {text}"
+            for name, (tensor, text) in found.items()
+        }
 
-    def readers(self, var: Var, idle: np.ndarray) -> Iterator[str]:
-        """What keeps channels of ``var`` that are constant, or that nothing needs."""
+    def readers(self, var: Var, idle: np.ndarray, found: dict[str, _Reason]) -> Iterator[_Reason]:
+        """What keeps channels of ``var`` that are constant, or that nothing needs. found : of tensors after it."""
         if var in self.read_whole:
-            yield self.read_whole[var]
+            yield _Reason(var.name, self.read_whole[var])
         for reader, step in self.steps.items():
             sums = step.effect.contraction
             if sums is not None and var == step.operands[0] and (_needed(sums, self.left[reader]) & idle).any():
                 how = "differently at padded borders, or from place to place"
-                yield f"'{reader.name}' sums them {how}; {self.why(step)}"
-        for other, step in self.steps.items():
-            if step.effect.tied is not None and (var == other or var in step.operands):
-                yield f"'{other.name}' has them in groups, which stay or go as wholes"
+                yield _Reason(var.name, f"'{reader.name}' sums them {how}; {self.why(step)}")
+        for y, step in self.steps.items():
+            if step.effect.tied is not None and (var == y or var in step.operands):
+                yield _Reason(var.name, f"'{y.name}' has them in groups, which stay or go as wholes")
             for operand, labels in zip(step.operands, step.effect.labels, strict=False):
-                yield from self._shared(var, idle, other, operand, labels)
-
-    def _shared(self, var: Var, idle: np.ndarray, y: Var, operand: Var, labels: np.ndarray | None) -> Iterator[str]:
-        """Whether ``y`` keeps idle channels of its operand ``var``, or the operand those of ``var``, which is y."""
-        if labels is None:
-            if operand == var:
-                yield f"'{y.name}' reads all of it"
-        elif operand == var and (self.left[y] & (labels >= 0) & idle[labels]).any():
-            beside = [other.name for other in self.steps[y].operands if other != var]
-            too = f"'{y.name}' has them too" + (f": {self.read_whole[y]}" if y in self.read_whole else "")
-            yield f"'{y.name}' needs those of '{beside[0]}' beside them" if beside else too
-        elif y == var and (idle & (labels >= 0) & self.left[operand][labels]).any():
-            yield f"'{operand.name}' has them too, and they are needed there"
+                if labels is None:
+                    if operand == var:
+                        yield _Reason(var.name, f"'{y.name}' reads all of it")
+                elif operand == var and (self.left[y] & (labels >= 0) & idle[labels]).any():
+                    beside = [other.name for other in step.operands if other != var]
+                    if beside and y.name not in found:
+                        yield _Reason(var.name, f"'{y.name}' needs those of '{beside[0]}' beside them")
+                    yield found.get(y.name, _Reason(y.name, self.read_whole.get(y, "they are needed there")))
+                elif y == var and (idle & (labels >= 0) & self.left[operand][labels]).any():
+                    yield _Reason(var.name, f"'{operand.name}' has them too, and they are needed there")
 
     def why(self, step: Step) -> str:
         """Why a convolution gets no border."""
