@@ -66,6 +66,8 @@ class Epilogue:
         larger = np.maximum(factor.astype(np.float64), 1)
         self.bounded = self._reach is not None and bool(np.all(self._reach * larger < 2**30))
         self._begun, self._floats, self._target = False, False, target
+        if target.llvm.mtriple.startswith("x86_64"):  # elsewhere this saves no instruction
+            self._begin_in_floats()
 
     def reading(self, buffers: Sequence[tirx.Buffer]) -> Epilogue:
         """The same for a function that is not written in TE: parameters are in buffers, 8-bit results in 32 bits."""
@@ -75,18 +77,23 @@ class Epilogue:
         return bound
 
     def begun(self) -> Epilogue:
-        """The same for sums that begin with the first of its constants: with the bias, if not in a float (see
-        ``mantissa``)."""
+        """The same for sums that begin with the first of its constants: with the bias, or with that in a float."""
         begun = copy(self)
         begun._begun = True
+        if not begun._floats:
+            begun._begin_in_floats()
+        return begun
+
+    def _begin_in_floats(self) -> None:
+        """Let the bias make floats of the sums (see ``mantissa``), where the target can scale them in one go."""
         if self._reach is None or not (self.bounded and fuses(self._target)):
-            return begun
+            return
         bias, factor = self.constants
         offset = mantissa.offsets(factor, self._reach, shift(self._clamp, -self.limits[0]))
         if offset is not None:
-            begun._floats = True
-            begun.constants = (bias + offset.view(np.int32), factor, -offset * factor)
-        return begun
+            self._floats = True
+            self.constants = (bias + offset.view(np.int32), factor, -offset * factor)
+            self.params = tuple(te.placeholder(c.shape, c.dtype.name, "scale") for c in self.constants)
 
     def widened(self, channels: int) -> Epilogue:
         """The same for so many channels; those that are added are like the last."""
@@ -127,10 +134,11 @@ class Epilogue:
     def _real(self, acc: Expr, channel: Expr) -> Expr:
         """The sum in units of the output, before it is rounded; int64 where the arithmetic is "fixed"."""
         bias, factor, *others = (param(channel) for param in self.params)
+        total = acc if self._begun else acc + bias
         if self._floats:
-            return tirx.call_llvm_pure_intrin("float32", "llvm.fma", tirx.reinterpret("float32", acc), factor, *others)
-        bias = tirx.const(0, "int32") if self._begun else bias
-        return rescale(acc + bias, factor, *others) if self._fixed else (acc + bias).astype("float32") * factor
+            total = tirx.reinterpret("float32", total)
+            return tirx.call_llvm_pure_intrin("float32", "llvm.fma", total, factor, *others)
+        return rescale(total, factor, *others) if self._fixed else total.astype("float32") * factor
 
 
 class DynamicEpilogue:
