@@ -41,7 +41,7 @@ from ._common import Decisions, begun, evenly, extents, parallel
 from ._intrinsics import step
 from ._quad_columns import DEPTH, LANES, QUAD, Columns, ramped, read, shifted
 from ._shuffles import shuffle, unpacked
-from ._tir import Expr, substitute
+from ._tir import Expr, replaced, substitute
 
 COLUMNS = 9
 """Under the windows of a tile of pixels, at most: more gain nothing, and are more code."""
@@ -105,20 +105,7 @@ def _stored_at_once(func: PrimFunc) -> PrimFunc:
     sch = Schedule(func)
     acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
     sch.blockize(sch.split(sch.get_loops(out)[-1], [extents(sch, acc)[-2], None])[1])
-    return _replaced(sch.mod["main"], "out_o", _narrowed)
-
-
-def _replaced(func: PrimFunc, name: str, replacement: Callable[[SBlock, SBlock], SBlock]) -> PrimFunc:
-    """``func`` with another block in place of one, and of the block of an element within."""
-
-    def change(block: SBlock) -> SBlock:
-        if block.name_hint != name:
-            return block
-        within: list[SBlock] = []
-        structural_walk(block.body, (SBlock, within.append))
-        return replacement(block, within[-1])
-
-    return func.with_body(structural_map(func.body, (SBlock, change)))
+    return replaced(sch.mod["main"], "out_o", _narrowed)
 
 
 def _by_column(func: PrimFunc, pixel: Expr, columns: Columns) -> PrimFunc:

@@ -8,9 +8,10 @@ from typing import Any
 
 from tvm import tirx
 from tvm.ir import TensorLoad
-from tvm.tirx import ForKind, Stmt
+from tvm.s_tir.stmt import SBlock
+from tvm.tirx import ForKind, PrimFunc, Stmt
 from tvm.tirx.analysis import undefined_vars
-from tvm_ffi import structural_map
+from tvm_ffi import structural_map, structural_walk
 
 Expr = Any
 
@@ -65,3 +66,16 @@ def read_from(expr: Expr, buffer: Expr, element: Callable[[Sequence[Expr]], Expr
     return structural_map(
         expr, [(TensorLoad, lambda load: element(load.indices) if load.source.same_as(buffer) else load)]
     )
+
+
+def replaced(func: PrimFunc, name: str, replacement: Callable[[SBlock, SBlock], SBlock]) -> PrimFunc:
+    """``func`` with another block in place of one, and of the block of an element within."""
+
+    def change(block: SBlock) -> SBlock:
+        if block.name_hint != name:
+            return block
+        within: list[SBlock] = []
+        structural_walk(block.body, (SBlock, within.append))
+        return replacement(block, within[-1])
+
+    return func.with_body(structural_map(func.body, (SBlock, change)))

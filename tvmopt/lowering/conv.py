@@ -29,7 +29,7 @@ from .window import Image, Window, guarded, image
 @wants.register
 def _(region: Conv, inputs: tuple[Stored, ...], target: Target) -> tuple[Stored, ...]:
     (x,) = inputs
-    return (Stored(x.shape, activation(x.dtype, target), channels_last=True),)
+    return (Stored(x.shape, activation(x.dtype, target), channels_last=True, margins=x.margins),)
 
 
 @lower.register
@@ -83,7 +83,8 @@ def convolve(
     if by_rows:
         read = rows(x, form)
     elif window.groups == 1 and window.dilations[1] == 1 and window.spread[1] == 1 and weight.shape[-1] % form.unit:
-        weight, read = weight.reshape(*weight.shape[:2], -1), _merged(window, x, form, zero_point)
+        staged = stored.margins is not None
+        weight, read = weight.reshape(*weight.shape[:2], -1), _merged(window, x, form, zero_point, staged)
     else:
         read = _windows(window, x, form, zero_point)
     packed = form.pack(weight)
@@ -145,15 +146,18 @@ def _reading(form: Packing, x: Image, channels: int, slack: int, beyond: int) ->
     return element
 
 
-def _merged(window: Window, x: te.Tensor, form: Packing, zero_point: int) -> Read:
+def _merged(window: Window, x: te.Tensor, form: Packing, zero_point: int, staged: bool) -> Read:
     """Input under a window, row by row: all channels under a row of the window are neighbours.
 
     For few channels: 3 x 3 taps of 3 channels are 3 rows of 9 (+ 3) elements, not 9 pixels of 3 (+ 1).
+    staged : x lies so already, with margins.
     """
-    batch, channels = int(x.shape[0]), int(x.shape[-1])
+    batch, channels = int(x.shape[0]), window.weight.shape[1]
     length = window.weight.shape[3] * channels
     slack = form.steps(length) * form.span - length
-    stage = window.flat(batch, channels, slack, _reading(form, image(x), channels, 0, zero_point), zero_point)
+    stage = x
+    if not staged:
+        stage = window.flat(batch, channels, slack, _reading(form, image(x), channels, 0, zero_point), zero_point)
 
     def read(place: Place, block: Expr, taps: Place, k: Expr) -> Expr:
         n, *above, j = place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,29 @@ from ..quant.order import Order, channels_last, plain
 
 if TYPE_CHECKING:
     import tvm
+
+
+@dataclass(frozen=True)
+class Margins:
+    """What is around an image in memory, all of it the zero point: rows, and pixels of every row.
+
+    Attributes
+    ----------
+    above, below : rows.
+    left, right  : pixels. A row's elements lie side by side, and ``SLACK`` more end it.
+    """
+
+    above: int
+    below: int
+    left: int
+    right: int
+
+    SLACK: ClassVar[int] = 3
+    """Elements that a read of 4 may go beyond a row."""
+
+    def around(self, channels: int, height: int, width: int) -> tuple[int, int]:
+        """Rows and elements of a row."""
+        return self.above + height + self.below, (self.left + width + self.right) * channels + self.SLACK
 
 
 @dataclass(frozen=True)
@@ -26,16 +49,20 @@ class Stored:
     channels_last : whether axis 1 is stored last. Only tensors of rank >= 3 are.
     permuted      : another order of the axes, where it is neither that nor ONNX's. Only kernels that ask for it
                     (``wants``) are given one.
+    margins       : around an image that is stored channels last, where it has some (see ``lowering/margins.py``).
     """
 
     shape: tuple[int, ...]
     dtype: str
     channels_last: bool = False
     permuted: Order | None = None
+    margins: Margins | None = None
 
     @property
     def physical(self) -> tuple[int, ...]:
-        """The shape in memory."""
+        """The shape in memory; with margins [N, rows, elements]."""
+        if self.margins is not None:
+            return (self.shape[0], *self.margins.around(*self.shape[1:]))
         return tuple(self.shape[axis] for axis in self.order)
 
     @property

@@ -73,7 +73,7 @@ def lower_neighbours(
     batch, groups = stored.shape[0], window.size[1] // count
     x, w = te.placeholder(stored.physical, stored.dtype, "x"), te.placeholder(packed.shape, form.w, "w")
     slack = (groups - 1) * count * apart + (steps + count - 1) * form.depth - window.covered[1] * channels
-    stage = window.flat(batch, channels, max(slack, 0), image(x), zero_point)
+    stage = x if stored.margins else window.flat(batch, channels, max(slack, 0), image(x), zero_point)
     tap, step, inner = (
         te.reduce_axis((0, n), name) for n, name in ((height, "tap"), (steps, "step"), (form.depth, "inner"))
     )

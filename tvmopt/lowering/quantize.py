@@ -12,7 +12,7 @@ from ..quant.regions import Dequantize, Quantize
 from ..target import Target
 from .arith import Expr, centered, fma, fuses, saturate
 from .dispatch import activation, as_stored, lower
-from .kernel import Kernel, Stored
+from .kernel import Kernel, Margins, Stored
 from .reciprocal import reciprocal
 
 
@@ -41,6 +41,31 @@ def _(region: Quantize, inputs: tuple[Stored, ...], out_shape: tuple[int, ...], 
         return quantized(fma(x, high, x * low, target), zero_point, out.dtype)
 
     return _elementwise(held, out, params, factors or (params.scale.reshape(-1),), element)
+
+
+def quantized_image(region: Quantize, inputs: tuple[Stored, ...], margins: Margins, target: Target) -> Kernel | None:
+    """The kernel that quantizes an image [N, C, H, W] with margins (see ``margins``); None where there is none."""
+    (held,) = inputs
+    out = Stored(held.shape, activation(region.y.dtype.name, target), channels_last=True, margins=margins)
+    params = as_stored(region.y, out)
+    factors = reciprocal(params)
+    if factors is None or held.physical != held.shape:
+        return None
+    constants = (params.zero_point.reshape(-1).astype(np.int32), *factors)
+    x = te.placeholder(held.shape, held.dtype, "x")
+    zero_point, high, low = (te.placeholder((1,), constant.dtype.name, "scale") for constant in constants)
+    _, channels, height, width = held.shape
+
+    def element(n: Expr, row: Expr, e: Expr) -> Expr:
+        row, e = row - margins.above, e - margins.left * channels
+        value = x(n, e % channels, row, e // channels)
+        inside = tirx.all(row >= 0, row < height, e >= 0, e < width * channels)
+        value = quantized(fma(value, high[0], value * low[0], target), zero_point[0], out.dtype)
+        return tirx.if_then_else(inside, value, zero_point[0].astype(out.dtype))
+
+    func = te.create_prim_func([x, zero_point, high, low, te.compute(out.physical, element, "out")])
+    func = func.with_attrs({"tvmopt.op": "image", "tvmopt.first": [margins.above, margins.left]})
+    return Kernel(func, constants, out)
 
 
 @lower.register

@@ -20,8 +20,10 @@ from . import sparse
 from .dispatch import lower, wants
 from .join import joins
 from .kernel import Kernel, Stored
+from .margins import margins
 from .moves import move
 from .packing import choose
+from .quantize import quantized_image
 from .storage import Value, fetch, original
 from .widen import widened, widths
 
@@ -62,6 +64,7 @@ class _Lowering:
         self.regions = {gv: from_function(f) for gv, f in self.composites.items()}
         vectors = target.cuda is None  # a GPU's tiles may end anywhere
         self.widths = widths(self.main, self.regions, choose(target, "uint8", np.zeros(0))) if vectors else {}
+        self.margins = margins(self.main, self.regions, target)
         self.joins = joins(self.main, self.regions)
         self.joined: dict[relax.Var, Value] = {}
         self.counts = {"regions": 0, "sparse": 0, "joined": 0, "inlined": 0}
@@ -166,6 +169,8 @@ class _Lowering:
             region, values = join.region_with(region), [*values, other]
             wanted = wants(region, tuple(value.stored for value in values), self.target)
             self.products[join.result.name], var = var.name, join.result
+        if (around := self.margins.get(var)) is not None:
+            kernel = quantized_image(region, wanted, around, self.target)
         kernel = kernel or lower(region, wanted, out_shape, self.target)
         if kernel is None:
             return None
@@ -178,7 +183,8 @@ class _Lowering:
         self, region: Region, kernel: Kernel, inputs: Sequence[Value], wanted: Sequence[Stored], var: relax.Var
     ) -> Value:
         """Emit the call of a kernel for inputs stored as wanted. var : what it computes."""
-        pattern = ELEMENTWISE if isinstance(region, Quantize | Dequantize) else OPAQUE
+        elementwise = isinstance(region, Quantize | Dequantize) and kernel.out.margins is None
+        pattern = ELEMENTWISE if elementwise else OPAQUE
         func = kernel.func.without_attr("global_symbol").with_attr({"op_pattern": pattern, "tvmopt.kind": region.kind})
         args = [fetch(self.builder, value, to.order, to.dtype) for value, to in zip(inputs, wanted, strict=True)]
         args += [constant(array) for array in kernel.constants]

@@ -11,7 +11,7 @@ from tvm.ir import GenericConst
 
 from ..quant.order import Order, channels_last, plain, same_memory
 from ..quant.relax_form.scope import constant
-from .kernel import Stored
+from .kernel import Margins, Stored
 
 _OTHER = {"int8": "uint8", "uint8": "int8"}
 
@@ -26,11 +26,13 @@ class Value:
     dtype : as in ONNX.
     held  : (order, dtype) -> the Relax expression that has the tensor in that storage; never empty.
             An 8-bit tensor of the other signedness has every value shifted by 128.
+    margins : of the only storage that a tensor with margins has.
     """
 
     shape: tuple[int, ...]
     dtype: str
     held: dict[tuple[Order, str], relax.Expr]
+    margins: Margins | None = None
 
     @staticmethod
     def of(expr: relax.Expr) -> Value:
@@ -42,7 +44,7 @@ class Value:
     @staticmethod
     def at(stored: Stored, dtype: str, expr: relax.Expr) -> Value:
         """A kernel's output. dtype: of the tensor in ONNX."""
-        return Value(stored.shape, dtype, {(stored.order, stored.dtype): expr})
+        return Value(stored.shape, dtype, {(stored.order, stored.dtype): expr}, stored.margins)
 
     @property
     def first(self) -> tuple[Order, str]:
@@ -55,7 +57,7 @@ class Value:
         order, dtype = self.first
         rank = len(self.shape)
         if rank >= 3 and same_memory(order, channels_last(rank), self.shape):
-            return Stored(self.shape, dtype, channels_last=True)
+            return Stored(self.shape, dtype, channels_last=True, margins=self.margins)
         if same_memory(order, plain(rank), self.shape):
             return Stored(self.shape, dtype)
         return Stored(self.shape, dtype, permuted=order)
