@@ -58,9 +58,19 @@ class Columns:
         begin = column - beside * self.stride
         return [begin, begin + self.apart], beside * self.channels
 
-    def gathered(self, quads: int, taps: int) -> int:
-        """How many columns are gathered for so many neighbouring quads."""
-        return len({source for column in self.under(quads, taps) for source in self.sources(column)[0]})
+    def gathered(self, quads: int, taps: int) -> set[int]:
+        """The columns that are gathered for so many neighbouring quads."""
+        return {source for column in self.under(quads, taps) for source in self.sources(column)[0]}
+
+    def kept(self, quads: int, taps: int) -> list[int]:
+        """Columns of a tile of so many neighbouring quads that are some of the tile before, too."""
+        gathered = self.gathered(quads, taps)
+        return sorted(column for column in gathered if column + self.apart * quads in gathered)
+
+    def order(self, behind: int) -> list[int]:
+        """Of neighbouring elements from a column on, those of a quad's pixels that begins so many columns behind."""
+        apart = [self.stride * (i // self.channels) + behind for i in range(QUAD)]
+        return [self.channels * column + i % self.channels for i, column in enumerate(apart)]
 
 
 def shifted(columns: Sequence[list[Expr]], elements: int) -> list[Expr]:

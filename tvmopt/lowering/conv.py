@@ -78,7 +78,7 @@ def convolve(
     weight, space, shape = window.weight.transpose(0, 2, 3, 1), (batch, *above, columns // count), stored.physical
     by_rows = window.pointwise and added is None
     if by_rows:  # then images are matrices of rows
-        weight, space, shape = weight[:, 0, 0], (prod(space),), (prod(space), shape[-1])
+        weight, space, shape = form.trimmed(weight[:, 0, 0]), (prod(space),), (prod(space), shape[-1])
     x = te.placeholder(shape, stored.dtype, "x")
     if by_rows:
         read = rows(x, form)

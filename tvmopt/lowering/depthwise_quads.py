@@ -3,6 +3,9 @@
 Unpacks within every 128 bits put four rows of 64 bytes side by side in four vectors of 32-bit columns, ready for a dot
 product of fours; so columns come in the order of ``place``, and so do weights, biases and multipliers. Making bytes of
 four vectors of sums (AVX512BW's packs) undoes that order.
+
+Where a window is three rows high, the same columns serve two rows of the output, with the weights a row lower for the
+second one: [w0 w1 w2 0] and [0 w0 w1 w2].
 """
 
 from __future__ import annotations
@@ -54,17 +57,20 @@ def lower_quads(
         or stored.dtype != "uint8"
         or channels != stored.shape[1]
         or size < LEAST
+        or region.clamp[0] == region.clamp[1]  # then TVM sees that no sum is needed
     ):
         return None
-    elements, groups = count * channels, -(-height // DEPTH)
-    blocks, rows = elements // size, -(-height // groups)
+    elements, together = count * channels, _together(window)
+    blocks, groups = elements // size, -(-height // DEPTH)
+    rows = -(-(height + together - 1) // groups)
     window = replace(window, weight=np.pad(window.weight, ((0, 0), (0, 0), (0, groups * rows - height), (0, 0))))
 
     last = elements - QUAD  # where the last quad begins: quads overlap, so that none goes beyond its pixels
     order = (np.minimum(np.arange(blocks) * size, last)[:, None] + place(np.arange(QUAD))).reshape(-1)
     weight = window.weight[order % channels, 0]
-    packed = weight.reshape(blocks, QUAD, groups, rows, width).transpose(0, 4, 2, 1, 3)
-    packed = np.pad(packed, ((0, 0),) * 4 + ((0, DEPTH - rows),)).astype(form.w)
+    lowered = np.stack([np.roll(weight, down, 1) for down in range(together)])  # zeros go round
+    packed = lowered.reshape(together, blocks, QUAD, groups, rows, width).transpose(1, 0, 5, 3, 2, 4)
+    packed = np.pad(packed, ((0, 0),) * 5 + ((0, DEPTH - rows),)).astype(form.w)
     bias = region.bias[order % channels].astype(np.int64) - zero_point * weight.sum((1, 2), dtype=np.int64)
     scales, reach = (region.x, taken(region.w, order % channels)), largest_sums(weight)
     epilogue = Epilogue(scales, region.y, region.clamp, bias, target, region.requantize, reach=reach)
@@ -76,11 +82,12 @@ def lower_quads(
     tap, group, row = (te.reduce_axis((0, n), name) for n, name in ((width, "tap"), (groups, "group"), (rows, "row")))
 
     def total(n: Expr, i: Expr, j: Expr, block: Expr, at: Expr) -> Expr:
-        h = window.position(0, i, group * rows + row)
+        h = window.position(0, i // together * together, group * rows + row)
         e = tirx.Min(block * size, last) + place(at)
         beside, channel = (e // channels, e % channels) if channels < QUAD else (0, e)
         value = read(n, h, window.position(1, j * count + beside, tap), channel)
-        return te.sum(value.astype("int32") * w(block, tap, group, at, row).astype("int32"), axis=[tap, group, row])
+        weight = w(block, i % together, tap, group, at, row)
+        return te.sum(value.astype("int32") * weight.astype("int32"), axis=[tap, group, row])
 
     def element(n: Expr, i: Expr, j: Expr, e: Expr) -> Expr:
         block = e // size
@@ -88,7 +95,7 @@ def lower_quads(
         return tirx.Max(tirx.Min(value, hi), lo).astype(epilogue.dtype)
 
     space = (stored.shape[0], window.size[0], window.size[1] // count)
-    steps = {"tvmopt.stride": window.strides[1]}
+    steps = {"tvmopt.stride": window.strides[1], "tvmopt.together": together}
     if window.dilations[1] > 1:
         steps["tvmopt.dilation"] = window.dilations[1]
     acc = te.compute((*space, blocks, QUAD), total, "acc", attrs=steps)
@@ -98,6 +105,13 @@ def lower_quads(
     y = te.compute((*space, elements), element, "out", attrs={"tvmopt.limits": [to, lo, hi]})
     func = te.create_prim_func([x, w, *epilogue.params, y]).with_attr("tvmopt.op", "quads")
     return Kernel(func, (packed, *epilogue.constants), Stored(out_shape, epilogue.dtype, channels_last=True))
+
+
+def _together(window: Window) -> int:
+    """How many neighbouring rows of the output have their columns in common, at no step more."""
+    apart = (window.strides[0], window.dilations[0], window.spread[0]) != (1, 1, 1)
+    small = max(window.weight.shape[2:]) < DEPTH  # of larger ones, sums and columns of two rows leave the registers
+    return 2 if small and not apart and window.size[0] % 2 == 0 else 1
 
 
 def _tiling(window: Window) -> tuple[int, int]:

@@ -57,6 +57,11 @@ class Packing:
         """Instructions needed for ``length`` elements of the reduction."""
         return -(-length // self.span)
 
+    def trimmed(self, weight: np.ndarray) -> np.ndarray:
+        """A weight [O, K] without the steps at its end that are zero: channels up to a whole vector hold nothing."""
+        inputs = np.flatnonzero(weight.any(0))
+        return weight[:, : max(1, self.steps(int(inputs[-1]) + 1 if inputs.size else 0)) * self.span]
+
     def pack(self, weight: np.ndarray) -> tuple[np.ndarray, ...]:
         """[O, *taps, K] -> [blocks, *taps, steps, lanes, depth], zeros where there is no weight.
 

@@ -169,7 +169,7 @@ class _Lowering:
             region, values = join.region_with(region), [*values, other]
             wanted = wants(region, tuple(value.stored for value in values), self.target)
             self.products[join.result.name], var = var.name, join.result
-        if (around := self.margins.get(var)) is not None:
+        if isinstance(region, Quantize) and (around := self.margins.get(var)) is not None:
             kernel = quantized_image(region, wanted, around, self.target)
         kernel = kernel or lower(region, wanted, out_shape, self.target)
         if kernel is None:
