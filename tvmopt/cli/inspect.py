@@ -39,10 +39,10 @@ def show(result: Inspection) -> None:
     if pruned := [_pruned(op) for op in result.ops if _is_pruned(op)]:
         columns = ["tensor", "channels folded", "zeros left", "of weights", "N:M", "dead channels", "why they stay"]
         columns.append(f"weight on {result.target}")
-        if not result.target:
-            columns, pruned = columns[:-1], [row[:-1] for row in pruned]
+        told = [at for at in range(len(columns)) if any(row[at] for row in pruned)]
         click.echo()
-        terminal.print_table("pruning, after folding dead channels", columns, pruned)
+        rows = [[row[at] for at in told] for row in pruned]
+        terminal.print_table("pruning, after folding dead channels", [columns[at] for at in told], rows)
     if pruned and result.skippable:
         click.echo()
         rows = [[how, *_counts(saved.macs, saved.weight_bytes)] for how, saved in result.skippable.items()]
