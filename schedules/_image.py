@@ -2,7 +2,7 @@
 
     for rows, spread over threads:
         margins = zero point
-        for tiles of 16 pixels:
+        for tiles of 16 pixels, by two:
             words[3][16] = int32 of x * high + x * low                  # a vector for each plane
             out[48] = words, saturated to bytes as they are packed      # and put in order by two shuffles
 
@@ -61,17 +61,24 @@ def _row(buffers: Sequence[Buffer], image: Expr, row: Expr, above: int, left: in
             for i, size in enumerate(sizes)
         ]
 
-    def tile(number: Expr) -> Stmt:
+    together = 2 if width // PIXELS % 2 == 0 else 1
+
+    def tiles(number: Expr) -> Stmt:
+        first = [(number * together + tile) * PIXELS for tile in range(together)]
         planes = [
-            _nearest(x.vload([image, plane, row - above, number * PIXELS], f"float32x{PIXELS}"), high[0], low[0])
+            [x.vload([image, plane, row - above, pixel], f"float32x{PIXELS}") for pixel in first]
             for plane in range(channels)
         ]
-        address = at(y, image, row, begin + number * (PIXELS * channels))
+        integers = [[_nearest(vector, high[0], low[0]) for vector in plane] for plane in planes]
         mask = first_lanes(PIXELS, T.int32(PIXELS * channels // 4))
-        words = _pixels(planes, zero_point[0])
-        return tirx.Evaluate(T.call_llvm_intrin("void", "llvm.masked.store", words, address, mask))
+        stores = [
+            T.call_llvm_intrin("void", "llvm.masked.store", words, at(y, image, row, begin + pixel * channels), mask)
+            for pixel, words in zip(first, _pixels(*integers, zero_point[0]), strict=True)
+        ]
+        return sequence([tirx.Evaluate(store) for store in stores])
 
-    pixels = sequence([*border(0, begin), loop(width // PIXELS, tile, ForKind.SERIAL), *border(end, elements)])
+    all_tiles = loop(width // PIXELS // together, tiles, ForKind.SERIAL)
+    pixels = sequence([*border(0, begin), all_tiles, *border(end, elements)])
     inside = tirx.all(row >= above, row < above + height)
     return IfThenElse(inside, pixels, sequence(border(0, elements)))
 
@@ -91,17 +98,23 @@ def _nearest(x: Expr, high: Expr, low: Expr) -> Expr:
     )
 
 
-def _pixels(planes: Sequence[Expr], zero_point: Expr) -> Expr:
-    """Three vectors of int32 as bytes, those of a pixel side by side: 12 words, and the last one again."""
-    red, green, blue = planes
-    pairs = [
-        T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.packssdw.512", *pair)
-        for pair in ((red, green), (blue, blue))
-    ]
+def _pixels(red: list[Expr], green: list[Expr], blue: list[Expr], zero_point: Expr) -> list[Expr]:
+    """One or two tiles of int32 as bytes, those of a pixel side by side: 12 words each, and the last one again.
+
+    The blue ones of two tiles are packed together.
+    """
     to = T.broadcast(zero_point.astype("int16"), 32)
-    moved = [T.call_llvm_pure_intrin("int16x32", "llvm.sadd.sat", pair, to) for pair in pairs]
-    packed = T.call_llvm_pure_intrin("uint8x64", "llvm.x86.avx512.packuswb.512", *moved)
-    quarter = [4 * (i % 3) + i // 3 for i in range(12)]  # 4 pixels, whose planes are 4 bytes each
-    ordered = Shuffle([packed], [16 * q + byte for q in range(4) for byte in [*quarter, *quarter[-4:]]])
-    words = [4 * q + word for q in range(4) for word in range(3)]
-    return Shuffle([T.reinterpret(ordered, dtype="int32x16")], words + words[-1:] * 4)
+
+    def moved(first: Expr, second: Expr) -> Expr:
+        pair = T.call_llvm_pure_intrin("int16x32", "llvm.x86.avx512.packssdw.512", first, second)
+        return T.call_llvm_pure_intrin("int16x32", "llvm.sadd.sat", pair, to)
+
+    blues, words = moved(blue[0], blue[-1]), [4 * q + word for q in range(4) for word in range(3)]
+    tiles = []
+    for number, colours in enumerate(zip(red, green, strict=True)):
+        packed = T.call_llvm_pure_intrin("uint8x64", "llvm.x86.avx512.packuswb.512", moved(*colours), blues)
+        plane = [0, 4, 8 + 4 * number]  # of 4 pixels in a quarter, whose planes are 4 bytes each
+        quarter = [plane[i % 3] + i // 3 for i in range(12)]
+        ordered = Shuffle([packed], [16 * q + byte for q in range(4) for byte in [*quarter, *quarter[-4:]]])
+        tiles.append(Shuffle([T.reinterpret(ordered, dtype="int32x16")], words + words[-1:] * 4))
+    return tiles
