@@ -17,8 +17,11 @@ class Rule:
 
     def apply(self, func: PrimFunc, target: Target, tunable: bool) -> Schedule:
         """The schedule of ``func``."""
-        if func.attrs is not None and func.attrs.get("tvmopt.op") == "weight_only":
+        op = None if func.attrs is None else func.attrs.get("tvmopt.op")
+        if op == "weight_only":
             return _weight_only.schedule(func, tunable)
+        if op == "sparse_scalar":  # its loops are in order
+            return Schedule(func)
         product = Product.of(func)
         if product is None or product.depth > 1:
             return _rows.schedule(func, target, tunable) or _loops.schedule(func, target, tunable)

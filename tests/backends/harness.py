@@ -59,9 +59,9 @@ def _optimized(path: Path) -> Model:
     return pipeline.run(frontend.load(path))
 
 
-def lowered(path: Path, target: Target) -> Model:
+def lowered(path: Path, target: Target, sparsity: bool = True) -> Model:
     """An ONNX file, up to the back end."""
-    return lower(_optimized(path), target)
+    return lower(_optimized(path), target, sparsity=sparsity)
 
 
 @cache

@@ -130,7 +130,7 @@ def code(artifact: Artifact) -> int:
 
 def built(path: Path, core: str, **options: bool) -> Artifact:
     board = targets.get(f"arm/cortex-{core}")
-    return backends.build(lowered(path, board), board, options=Embedded(**options))
+    return backends.build(lowered(path, board, sparsity=False), board, options=Embedded(**options))
 
 
 @pytest.mark.parametrize("core", ["m0plus", "m4", "m55"])

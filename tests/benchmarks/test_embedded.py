@@ -21,9 +21,10 @@ def test_counts_are_the_same_every_time(shared: Path) -> None:
 
 def test_compressed_weights_of_a_pruned_model(shared: Path) -> None:
     tools.need(*tools.BARE_METAL)
-    dense, compressed = (embedded.measure("ad", "arm/cortex-m4", "unstructured:0.8", way) for way in (False, True))
-    assert compressed.weights_bytes < 0.5 * dense.weights_bytes
-    assert dense.minstructions < compressed.minstructions
+    """Kernels that skip zeros store fewer weights already, and are faster than any that unpack them."""
+    sparse, compressed = (embedded.measure("ad", "arm/cortex-m4", "unstructured:0.8", way) for way in (False, True))
+    assert compressed.weights_bytes < 0.6 * sparse.weights_bytes
+    assert sparse.minstructions < 0.5 * compressed.minstructions
 
 
 def test_targets_that_count_nothing_are_refused() -> None:

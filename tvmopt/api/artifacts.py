@@ -73,7 +73,8 @@ def compile(
     io_memory : who has the memory of a microcontroller's inputs and outputs: "caller", or "workspace", which then is
                used again for other tensors.
     compress_weights : store a microcontroller's weights without their zeros where that saves flash. They are unpacked
-               tile by tile in every inference. Never changes a result bit.
+               tile by tile in every inference, and no kernel skips zeros: that is faster, but takes more flash where
+               zeros are anywhere. Never changes a result bit.
     name     : of the model in C, where its functions are ``tvmopt_<name>_run`` and so on: several models in one program
                need different names.
     records  : what ``tune`` wrote, or a file of ``tvmopt records export``: kernels found there get their fastest
@@ -108,7 +109,7 @@ def compile(
     with nullcontext() if records is None else exchange.open(Path(records)) as named:
         tuned = Lookup(found, named)
         with stage(f"lowering for {found.name}", loaded.source):
-            lowered = lowering.lower(regions, found, threads, sparsity, tuned)
+            lowered = lowering.lower(regions, found, threads, sparsity and not compress_weights, tuned)
     lowered = lowered.replace(tuned=tuple(tuned.used.values()))
     with stage(f"generating code for {found.name}", loaded.source):
         options = backends.Embedded(emit, io_memory, compress_weights)

@@ -95,7 +95,7 @@ def _on_cpu(model: Model, target: Target, sparsity: bool, compress_weights: bool
     if target.cuda is not None:
         return cpu.estimate(regions, target, None, "its kernels are a GPU's: tvmopt bench times them on it")
     with stage(f"lowering for {target.name}", model.source):
-        lowered = lowering.lower(regions, target, 1, sparsity)
+        lowered = lowering.lower(regions, target, 1, sparsity and not compress_weights)
     with stage(f"estimating for {target.name}", model.source):
         try:
             footprint = backends.footprint(lowered, target, backends.Embedded(compress_weights=compress_weights))

@@ -1,4 +1,4 @@
-"""Cycles that a product takes, dense and sparse, on one core: fitted to Zen 5; on AArch64, to instructions in QEMU."""
+"""Cycles that a product takes, dense and sparse, on one core: fitted to Zen 5; on Arm, to instructions in QEMU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...target import Target
-from .form import AVX2, AVX512, DOTPROD, NEON, SSE2, VNNI, Form
+from .form import AVX2, AVX512, DOTPROD, NEON, SCALAR, SSE2, VNNI, Form
 from .slices import DEPTH, LANES
 
 DENSEST = 0.75
@@ -41,6 +41,7 @@ _RATES = {
     AVX2: _Rates(23.8, 0.4, (5.5, 7.5, 8.5), (2.3, 4), (2.9, 4.4)),
     SSE2: _Rates(10.1, 1.4, (5.9, 5.9, 6.4), (0.8, 3), (6.2, 6.2)),
     NEON: _Rates(3.05, 1.8, (98, 98, 102), (7.4, 13), (44, 44)),
+    SCALAR: _Rates(0.37, 25, (12, 12, 12), (0, 0), (40, 40)),
     DOTPROD: _Rates(8.9, 1.7, (36, 36, 36), (10, 21), (42, 45)),
 }
 

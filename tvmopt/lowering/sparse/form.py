@@ -35,6 +35,8 @@ class Form:
         packing = choose(target, stored, weight)
         if packing == Packing(16, 4, "int8", "int8"):
             return DOTPROD if "dotprod" in target.features else NEON
+        if packing == Packing(4, 1, "int8", "int8"):
+            return SCALAR
         form = _FORMS.get((packing.lanes, packing.depth, packing.x))
         return form if form is not None and stored == form.stored else None
 
@@ -78,6 +80,7 @@ class Form:
 
 VNNI, AVX512, AVX2, SSE2 = Form(16, 4, "uint8"), *(Form(lanes, 2, "int16") for lanes in (16, 8, 4))
 DOTPROD, NEON = Form(4, 4, "int8"), Form(4, 4, "int8", short=True)
+SCALAR = Form(1, 1, "int8")
 
 _FORMS = {(form.lanes, form.depth, form.x): form for form in (VNNI, AVX512, AVX2, SSE2)}
 """By the ``Packing`` of dense weights."""

@@ -21,10 +21,11 @@ from ..matmul import epilogue_of, multiply
 from ..window import Window
 from . import cost, pairs
 from .convolution import Phases, convolution
-from .form import VNNI, Form
+from .form import SCALAR, VNNI, Form
 from .groups import count_steps, group, used
 from .matvec import matvec
 from .product import product
+from .scalar import place, scalar
 from .slices import BLOCK, slice_up
 from .tile import COLUMNS, whole
 
@@ -96,14 +97,15 @@ def _of_convolution(region: Conv, inputs: tuple[Stored, ...], out_shape: tuple[i
 def _fastest(weight: np.ndarray, stored: Stored, out: Stored, epilogue: Epilogue, target: Target) -> Choice:
     """The kernel of ``weight`` [O, K] that takes the fewest cycles."""
     form, pixels = Form.of(target, stored.dtype, weight), prod(out.shape) // len(weight)
-    if form is None or weight.shape[1] < COLUMNS:
+    if form is None or (form != SCALAR and weight.shape[1] < COLUMNS):
         return _unfit(form, weight.shape[1])
     weight = _whole(weight)
     outputs, length = weight.shape
     extents = (pixels, length, outputs)
     steps = count_steps(weight, form.depth)
     formats: list[tuple[float, str, Callable[[np.ndarray, Stored, Epilogue], Kernel]]]
-    formats = [(cost.groups(*extents, steps, form), "groups of 4 outputs", partial(_groups, form=form))]
+    packed = _scalar if form == SCALAR else partial(_groups, form=form)
+    formats = [(cost.groups(*extents, steps, form), "groups of 4 outputs", packed)]
     if form == VNNI:
         for shared, name in ((1, "slices of 16 outputs"), (BLOCK, "slices of 16 outputs in fours")):
             cycles = cost.slices(*extents, int(np.count_nonzero(used(weight, shared))), shared)
@@ -121,6 +123,8 @@ def _under_windows(
     channels = weight.shape[-1]
     flat = _whole(weight.reshape(len(weight), -1))
     outputs, form = len(flat), Form.of(target, stored.dtype, flat)
+    if form == SCALAR:
+        return Choice(None, "dense: without vectors, kernels of single pixels alone are sparse")
     if form is None or channels < COLUMNS:
         return _unfit(form, channels)
     if window.spread != (1, 1):
@@ -175,6 +179,13 @@ def _groups(weight: np.ndarray, out: Stored, epilogue: Epilogue, form: Form) -> 
     packed, epilogue = group(weight, form.depth), epilogue.begun().widened(len(weight))
     func = product(_extents(weight, out), len(packed.inputs), epilogue, form)
     return Kernel(func, (packed.begins, packed.inputs * form.pixels, packed.values, *epilogue.constants), out)
+
+
+def _scalar(weight: np.ndarray, out: Stored, epilogue: Epilogue) -> Kernel:
+    packed, epilogue = group(weight, 1), epilogue.begun().widened(len(weight))
+    extents = _extents(weight, out)
+    inputs, values = packed.inputs[:, 0].astype(place(extents[1])), packed.values[..., 0]
+    return Kernel(scalar(extents, len(inputs), epilogue), (packed.begins, inputs, values, *epilogue.constants), out)
 
 
 def _slices(weight: np.ndarray, out: Stored, epilogue: Epilogue, shared: int) -> Kernel:
