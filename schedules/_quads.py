@@ -84,7 +84,8 @@ def schedule(func: PrimFunc, tunable: bool) -> Schedule:
     for loop in (tap, group):
         sch.unroll(loop)
     sch.blockize(sums)
-    sch.annotate(space[-1], "pragma_loop_partition_hint", 1)
+    if not keeps:  # else rows at the border are worth no code of their own
+        sch.annotate(space[-1], "pragma_loop_partition_hint", 1)
     return Schedule(by_column(sch.mod["main"], sch.get(p0).loop_var, columns, together, keeps))
 
 
