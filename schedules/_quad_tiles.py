@@ -44,7 +44,7 @@ def by_column(func: PrimFunc, tiles: Var, columns: Columns, together: int, keeps
     row = _Row(found[0], columns, together, keeps)
     body = structural_map(func.body, (For, lambda loop: row.statement() if loop.loop_var.same_as(tiles) else loop))
     root = body.block
-    buffers = [*root.alloc_buffers, row.kept]
+    buffers = [*root.alloc_buffers, *([row.kept] if row.places else [])]
     given = root.iter_vars, root.reads, root.writes, root.name_hint, root.body, root.init, buffers
     root = SBlock(*given, root.match_buffers, root.annotations)
     return func.with_body(SBlockRealize(body.iter_values, body.predicate, root))
@@ -55,9 +55,10 @@ class _Row:
 
     Attributes
     ----------
-    under : what is under a tile: its columns, and for each (pixel, tap) whose sums take it; rows that are computed
-            together have pixels in turn.
-    kept  : the columns that a tile leaves to the next one, four vectors for each group of taps, in registers.
+    under  : what is under a tile: its columns, and for each (pixel, tap) whose sums take it; rows that are computed
+             together have pixels in turn.
+    places : the columns that a tile leaves to the next one, and
+    kept   : four vectors for each group of taps of each of them, in registers.
     """
 
     def __init__(self, tiles: For, columns: Columns, together: int, keeps: bool) -> None:
@@ -72,7 +73,7 @@ class _Row:
             for column, places in columns.under(quads, self.last + 1).items()
         }
         self.step, self.places = columns.apart * quads, columns.kept(quads, self.last + 1) if keeps else []
-        vectors = max(1, len(self.places) * self.groups * DEPTH)
+        vectors = len(self.places) * self.groups * DEPTH
         self.kept = decl_buffer((vectors, LANES), "int32", "kept", scope="local")
 
     def statement(self) -> Stmt:
