@@ -39,13 +39,21 @@ def taint(mod: tvm.IRModule, seeds: dict[relax.Var, np.ndarray]) -> dict[relax.V
             return _region(from_function(mod[expr.op]), _shape(expr), args)
         if op_name(expr) == "relax.nn.pad":
             widths = np.array([int(width) for width in expr.attrs.pad_width]).reshape(-1, 2)
-            return np.pad(args[0], widths)
+            return _padded(args[0], widths)
         return move(expr, args)
 
     for binding in mod["main"].body.blocks[0].bindings:
         if binding.var not in seeds:
             env[binding.var] = value(binding.value)
     return env
+
+
+def _padded(x: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """What a channel is padded with goes where the channel goes: to read it is to read the channel."""
+    others = tuple(axis for axis in range(x.ndim) if axis != 1)
+    channels = np.pad(x.max(others, keepdims=True), widths * (np.arange(x.ndim) == 1)[:, None])
+    added = 1 - np.pad(np.ones_like(x), widths)
+    return np.maximum(np.pad(x, widths), added * channels)
 
 
 def _shape(expr: relax.Expr) -> tuple[int, ...]:

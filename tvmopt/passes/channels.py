@@ -43,6 +43,8 @@ class Effect:
     contraction : instead of the labels of its only operand.
     tied        : instead of those, too: sets of channels, by number, that stay or go together, of the operand (int
                   [its channels]) and of the result (int [its channels]): groups of a convolution, heads of attention.
+    reads       : beside those, bool [channels of the result, of the operand]: which are computed from which, where not
+                  all of a set are.
     whole       : why all channels of the result stay; "" when they may go.
     """
 
@@ -50,6 +52,7 @@ class Effect:
     labels: list[np.ndarray | None] = field(default_factory=list)
     contraction: Contraction | None = None
     tied: tuple[np.ndarray, np.ndarray] | None = None
+    reads: np.ndarray | None = None
     ignored: np.ndarray | None = None
     whole: str = ""
 
@@ -94,11 +97,13 @@ def _in_groups(region: Conv, shape: tuple[int, ...], x: Known) -> Effect:
         return opaque(shape, dtype, 1, "a transposed convolution in groups is not looked through")
     inputs, outputs = (np.arange(channels) * region.groups // channels for channels in (x.shape[1], shape[1]))
     constant = np.asarray(x.mask.reshape(region.groups, -1).all(axis=1))[outputs]
-    found = np.flatnonzero(constant | ~multiplies(region).any(axis=1))
+    nonzero = multiplies(region)
+    found = np.flatnonzero(constant | ~nonzero.any(axis=1))
     values = _bias_alone(region, shape, found)
     if constant.any() and values is not None:
         values = reference.run(region, x.filled())[:, found]
-    return Effect(_placed(shape, dtype, 1, found, values), [], tied=(inputs, outputs))
+    reads = np.tile(nonzero, region.groups) & (outputs[:, None] == inputs)
+    return Effect(_placed(shape, dtype, 1, found, values), [], tied=(inputs, outputs), reads=reads)
 
 
 @effect.register

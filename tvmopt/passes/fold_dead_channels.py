@@ -170,7 +170,7 @@ def _spread(y: np.ndarray, xs: list[np.ndarray], how: Effect, both_ways: bool) -
         if both_ways:
             needed[of_x[xs[0]]] = True
             y |= needed[of_y]
-        xs[0] |= needed[of_x]
+        xs[0] |= needed[of_x] if both_ways or how.reads is None else how.reads[y].any(axis=0)
     for x, labels in zip(xs, how.labels, strict=False):
         if labels is None:
             x[:] = True
