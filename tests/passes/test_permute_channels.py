@@ -138,7 +138,8 @@ def test_no_order_changes_a_bit(case):
     relax.analysis.well_formed(after)
     for ours, theirs in zip(run(after, x), run(before, x), strict=True):
         assert np.array_equal(ours, theirs)
-    assert counts(after)["zero_tiles"] >= counts(before)["zero_tiles"]
+    if counts(after)["weights"] == counts(before)["weights"]:  # a constant operand goes, with what computed it
+        assert counts(after)["zero_tiles"] >= counts(before)["zero_tiles"]
 
 
 @given(channels=st.integers(1, 40), places=st.integers(1, 30), seed=st.integers(0, 999))
